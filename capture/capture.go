@@ -1,0 +1,160 @@
+// Package capture reads the state of a running Go program from inside it: the
+// frames of the failing goroutine with their variables, the objects that these
+// lead to, and the other goroutines, without the help of the program and
+// without hurting it.
+//
+// It works in two phases. [Engine.Snapshot] runs on the failing goroutine, within
+// [Config.Pause]: it copies the stack, finds the variables through the program's own DWARF
+// and copies the memory that they reach. [Snapshot.Encode] runs wherever it is
+// called, usually on a background goroutine: it decodes what was copied, redacts it and
+// writes a dump file.
+//
+// What it must never do: call a method of a live object, take a lock that user
+// code may hold, iterate over a live map, stop the world, change a signal
+// handler, read memory unguarded, or let a fault or a panic of its own out. A
+// value that could not be read says why; none is made up.
+package capture
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/otelcoredumpy/otelcoredumpy/dump"
+	"github.com/otelcoredumpy/otelcoredumpy/redact"
+)
+
+// Scope says which goroutines a dump holds.
+type Scope string
+
+// The scopes.
+const (
+	ScopeAll     Scope = "all"     // every goroutine
+	ScopeFailing Scope = "failing" // the failing goroutine
+	ScopeNone    Scope = "none"    // none: header, reason, watches
+)
+
+// Config holds the limits of captures. Start from [DefaultConfig]; the zero
+// value of a limit stands for its default.
+type Config struct {
+	// Depth is how many pointers away from a variable objects are followed.
+	// Default 10.
+	Depth int
+	// Pause bounds phase one, which the failing request waits for. Default 50 ms.
+	// It does not apply to an [Event] that is Dying.
+	Pause time.Duration
+	// Timeout bounds both phases together. Default 2 s.
+	Timeout time.Duration
+	// Goroutines says which goroutines to capture. Default ScopeAll.
+	Goroutines Scope
+
+	// MaxStringLen is how many bytes of a string or byte slice are kept. Default 4096.
+	MaxStringLen int
+	// MaxArrayValues is how many elements of an array, slice or channel are kept. Default 1000.
+	MaxArrayValues int
+	// MaxMapEntries is how many entries of a map are kept. Default 1000.
+	MaxMapEntries int
+	// MaxObjects is how many objects are kept. Default 200,000.
+	MaxObjects int
+	// MaxBytes is how many bytes of the process's memory are kept. Default 32 MiB.
+	MaxBytes int64
+	// MaxGoroutines is how many other goroutines are kept. Default 10,000.
+	MaxGoroutines int
+	// MaxFrames is how many frames of a goroutine are kept. Default 256.
+	MaxFrames int
+	// SourceLines is how many source lines are stored before and after each user
+	// frame's line, if the file can be read; -1 stores none. Default 12.
+	SourceLines int
+
+	// Redactor judges each text that goes into a dump. nil: redact.DefaultConfig's.
+	Redactor *redact.Engine
+}
+
+// DefaultConfig returns the defaults that are documented at [Config].
+func DefaultConfig() Config {
+	return Config{
+		Depth: 10, Pause: 50 * time.Millisecond, Timeout: 2 * time.Second, Goroutines: ScopeAll,
+		MaxStringLen: 4096, MaxArrayValues: 1000, MaxMapEntries: 1000, MaxObjects: 200_000, MaxBytes: 32 << 20,
+		MaxGoroutines: 10_000, MaxFrames: 256, SourceLines: 12,
+	}
+}
+
+// Event says what to capture and why.
+type Event struct {
+	Trigger dump.Trigger
+	// Err is the error that was recorded. It is walked as data; none of its
+	// methods is called.
+	Err error
+	// Panic is the recovered panic value, for a caller that has recovered and
+	// knows it (HasPanic). While a panic is under way its value is found
+	// without.
+	Panic    any
+	HasPanic bool
+	// Message and ErrorType are the failure's text and type if the program has
+	// told them already, as an exception event of a span does. Message takes the place
+	// of what the data shows; ErrorType is used where there is neither Err nor a
+	// panic.
+	Message, ErrorType string
+	// Watches are values that the program handed in.
+	Watches []Watch
+	// Depth overrides Config.Depth if it is greater than zero.
+	Depth int
+	// Dying lifts the pause budget (the timeout stays): nobody will recover the panic.
+	Dying bool
+}
+
+// Watch is a named value that the program wants in a dump whatever the
+// debug info says.
+type Watch struct {
+	Name  string
+	Value any
+}
+
+func (c *Config) fill() {
+	d := DefaultConfig()
+	def := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	def(&c.Depth, d.Depth)
+	def(&c.MaxStringLen, d.MaxStringLen)
+	def(&c.MaxArrayValues, d.MaxArrayValues)
+	def(&c.MaxMapEntries, d.MaxMapEntries)
+	def(&c.MaxObjects, d.MaxObjects)
+	def(&c.MaxGoroutines, d.MaxGoroutines)
+	def(&c.MaxFrames, d.MaxFrames)
+	def(&c.SourceLines, d.SourceLines)
+	if c.Pause == 0 {
+		c.Pause = d.Pause
+	}
+	if c.Timeout == 0 {
+		c.Timeout = d.Timeout
+	}
+	if c.Goroutines == "" {
+		c.Goroutines = d.Goroutines
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = d.MaxBytes
+	}
+}
+
+func (c *Config) check() error {
+	for _, l := range []struct {
+		name  string
+		value int64
+	}{
+		{"Depth", int64(c.Depth)}, {"Pause", int64(c.Pause)}, {"Timeout", int64(c.Timeout)}, {"MaxStringLen", int64(c.MaxStringLen)},
+		{"MaxArrayValues", int64(c.MaxArrayValues)}, {"MaxMapEntries", int64(c.MaxMapEntries)}, {"MaxObjects", int64(c.MaxObjects)},
+		{"MaxBytes", c.MaxBytes}, {"MaxGoroutines", int64(c.MaxGoroutines)}, {"MaxFrames", int64(c.MaxFrames)},
+	} {
+		if l.value < 0 {
+			return fmt.Errorf("capture: %s is %d, want more than zero", l.name, l.value)
+		}
+	}
+	switch c.Goroutines {
+	case ScopeAll, ScopeFailing, ScopeNone:
+	default:
+		return fmt.Errorf("capture: Goroutines is %q, want %q, %q or %q", c.Goroutines, ScopeAll, ScopeFailing, ScopeNone)
+	}
+	return nil
+}

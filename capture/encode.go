@@ -1,0 +1,498 @@
+package capture
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/otelcoredumpy/otelcoredumpy/dump"
+	"github.com/otelcoredumpy/otelcoredumpy/redact"
+)
+
+// Encode does phase two: it finishes what phase one had no time for, as long as
+// Config.Timeout since the snapshot's beginning allows, decodes and redacts what was copied, and writes a dump file to w.
+// It runs on any goroutine. h and x hold what the caller knows (identity,
+// trigger, span); what the engine knows is filled in where they are silent, and
+// their texts are redacted too. It returns the size of the file. It never panics.
+//
+// The snapshot must still be released.
+func (s *Snapshot) Encode(ctx context.Context, w io.Writer, h *dump.Header, x *dump.Extra) (n int64, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("encoding a dump failed: %v", p)
+		}
+	}()
+	if s.w == nil {
+		return 0, fmt.Errorf("encoding a dump: the snapshot was released")
+	}
+	if x == nil {
+		x = &dump.Extra{}
+	}
+	hc, xc := *h, *x
+	h, x = &hc, &xc
+	deadline := s.time.Add(s.e.cfg.Timeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	s.e.redactor.RefreshEnviron(os.Environ())
+	guarded(func() { n, err = s.encode(ctx, deadline, w, h, x) })
+	return n, err
+}
+
+func (s *Snapshot) encode(ctx context.Context, deadline time.Time, out io.Writer, h *dump.Header, x *dump.Extra) (int64, error) {
+	e := s.e
+	s.w.late = true
+	if s.infoWait {
+		s.finishLate(ctx, deadline)
+	}
+	s.w.run(deadline)
+	if m, ok := e.missingInfo(); ok {
+		s.missing = append(s.missing, m)
+	}
+	d := &decoder{w: s.w, judge: &judge{e.redactor, map[string]int64{}}, types: newTypeNumbers(), limit: e.cfg.MaxStringLen, waits: e.symbols.Load().waitReasons}
+	others := s.readOthers(deadline)
+	w := dump.NewWriter(out)
+	g := s.goroutine(d)
+	if err := w.Goroutine(&g); err != nil {
+		return 0, err
+	}
+	d.counts.Goroutines++
+	d.counts.Frames += len(g.Frames)
+	files := newSources(e.cfg.SourceLines)
+	for i := range g.Frames {
+		files.want(g.Frames[i].File, g.Frames[i].Line)
+	}
+	d.reset()
+	for i := range others {
+		g := d.parked(&others[i])
+		d.counts.Goroutines++
+		d.counts.Frames += len(g.Frames)
+		if err := w.Goroutine(&g); err != nil {
+			return 0, err
+		}
+		d.reset()
+	}
+	var obj dump.Object
+	for i := range s.w.objects {
+		o := &s.w.objects[i]
+		if o.id == 0 {
+			continue
+		}
+		d.object(&obj, o)
+		if err := w.Object(&obj); err != nil {
+			return 0, err
+		}
+		d.counts.Objects++
+		d.reset()
+	}
+	if err := d.writeTypes(w); err != nil {
+		return 0, err
+	}
+	for _, src := range files.read(deadline) {
+		for i := range src.Blocks {
+			for j := range src.Blocks[i].Lines {
+				d.judge.text(&src.Blocks[i].Lines[j], "", redact.SiteSource)
+			}
+		}
+		if err := w.Source(&src); err != nil {
+			return 0, err
+		}
+	}
+	s.fillExtra(x, d.judge)
+	if err := w.Extra(x); err != nil {
+		return 0, err
+	}
+	s.fillHeader(h, d)
+	return w.Close(h)
+}
+
+// finishLate waits for the debug info that was not there in phase one and reads
+// the variables from the copied stack. What is read from the heap now is late.
+func (s *Snapshot) finishLate(ctx context.Context, deadline time.Time) {
+	t := time.NewTimer(time.Until(deadline))
+	defer t.Stop()
+	select {
+	case <-s.e.ready:
+	case <-t.C:
+		s.missing = append(s.missing, dump.Missing{What: "locals", Why: "the program's debug info was not yet loaded", Hint: "failures soon after the start find it cold; raise capture.timeout"})
+		return
+	case <-ctx.Done():
+		return
+	}
+	di := s.e.info.Load()
+	if di == nil {
+		return
+	}
+	s.w.info = di
+	s.locate(di)
+	s.addRoots()
+	s.findFailing()
+}
+
+// goroutine makes the failing goroutine.
+func (s *Snapshot) goroutine(d *decoder) dump.Goroutine {
+	g := dump.Goroutine{ID: s.goid, Status: "running", Failing: true}
+	if s.e.cfg.Goroutines == ScopeNone {
+		s.frames = nil
+	}
+	var gb [gSize]byte
+	l := s.e.layout.Load()
+	if s.g != 0 && (self{}).ReadAt(gb[:], s.g) == nil && int64(word(gb[:], int(l.gID))) == s.goid {
+		g.ParentID = int64(word(gb[:], int(l.gParentID)))
+		g.CreatedBy = createdBy(word(gb[:], int(l.gGoPC)))
+		g.Labels = d.labels(word(gb[:], int(l.gLabels)))
+	}
+	for i := range s.values {
+		v := &s.values[i]
+		dv := dump.Variable{Name: v.name, Kind: v.kind}
+		if v.t == nil {
+			if v.word != 0 {
+				dv.State, dv.Value.Reason, dv.Value.Detail = dump.VarMissing, dump.Unreadable, "its type is not known"
+			}
+		} else {
+			d.dynamic(&dv.Value, v.t, v.word, place{name: v.name})
+		}
+		d.counts.Variables++
+		g.Values = append(g.Values, dv)
+	}
+	for i := range s.frames {
+		g.Frames = append(g.Frames, d.frame(&s.frames[i]))
+	}
+	return g
+}
+
+func (e *Engine) missingInfo() (dump.Missing, bool) {
+	select {
+	case <-e.ready:
+	default:
+		return dump.Missing{}, false
+	}
+	if e.infoErr == nil {
+		return dump.Missing{}, false
+	}
+	m := dump.Missing{What: "locals", Why: e.infoErr.Error()}
+	switch {
+	case strings.Contains(m.Why, errNoDebugInfo.Error()):
+		m.Why += ": it was built with -ldflags=-w or -s, or stripped"
+		m.Hint = "build without -ldflags=-s and -w (and do not strip); until then otelcoredumpy.Watch hands values in explicitly"
+	case runtime.GOOS != "linux":
+		m.Hint = "run the service on linux/amd64 to have variables; otelcoredumpy.Watch hands values in explicitly"
+	}
+	return m, true
+}
+
+func (d *decoder) frame(f *snapFrame) dump.Frame {
+	out := dump.Frame{
+		Func: f.name, File: f.file, Line: f.line, PC: f.pc, CFA: f.cfa, FuncLine: f.decl, Inlined: f.inlined, User: f.user, Missing: f.missing,
+	}
+	if len(f.vars) > 0 {
+		out.Vars = make([]dump.Variable, len(f.vars))
+		for i := range f.vars {
+			d.variable(&out.Vars[i], &f.vars[i])
+		}
+	}
+	return out
+}
+
+// other is a goroutine other than the failing one with its frames.
+type other struct {
+	*parked
+	frames []snapFrame
+}
+
+// readOthers unwinds the stacks of the other goroutines and copies what their
+// variables lead to.
+func (s *Snapshot) readOthers(deadline time.Time) []other {
+	if s.e.cfg.Goroutines != ScopeAll {
+		return nil
+	}
+	if s.e.symbols.Load().allgs == 0 && haveStack {
+		s.missing = append(s.missing, dump.Missing{What: "other goroutines", Why: "the program has no symbol table", Hint: "build without -ldflags=-s (and do not strip)"})
+	}
+	if s.left > 0 {
+		s.missing = append(s.missing, dump.Missing{What: "other goroutines", Why: fmt.Sprintf("a budget was spent before %d of them were looked at", s.left), Hint: "raise capture.pause or capture.max_goroutines"})
+	}
+	di := s.e.info.Load()
+	out := make([]other, len(s.others))
+	slow := 0
+	for i := range s.others {
+		p := &s.others[i]
+		out[i].parked = p
+		if p.stack.data == nil {
+			continue
+		}
+		if di == nil || time.Now().After(deadline) {
+			if di != nil {
+				slow++
+			}
+			for _, pc := range framePointers(&p.stack, p.pc, p.bp, maxOtherFrames) {
+				f := frame{pc: pc, exact: pc == p.pc}
+				pos := f.innermost()
+				out[i].frames = append(out[i].frames, snapFrame{position: pos, pc: pc, user: s.e.isUser(pos.name)})
+			}
+			continue
+		}
+		s.w.over(p.stack)
+		mem := s.w.mem
+		u := unwinder{di: di, stack: &p.stack, mem: mem, hi: p.hi, max: maxOtherFrames}
+		frames, _ := u.unwind(p.pc, p.sp, false, 0)
+		out[i].frames = s.e.readFrames(di, frames, mem, &s.reads, maxOtherFrames)
+		if isSystem(p.startPC) {
+			for j := range out[i].frames {
+				out[i].frames[j].vars = nil
+			}
+			continue
+		}
+		// What the stack holds leads into the stack itself, too, and that is copied.
+		for j := range out[i].frames {
+			s.w.addVars(out[i].frames[j].vars)
+		}
+		s.w.run(deadline)
+	}
+	s.w.over(s.stack)
+	if slow > 0 {
+		s.missing = append(s.missing, dump.Missing{What: "locals of other goroutines", Why: fmt.Sprintf("the time budget was spent before those of %d goroutines were read", slow), Hint: "raise capture.timeout"})
+	}
+	return out
+}
+
+// maxOtherFrames is how many frames of a goroutine other than the failing one are
+// kept.
+const maxOtherFrames = 64
+
+func (d *decoder) parked(o *other) dump.Goroutine {
+	g := dump.Goroutine{ID: o.id, ParentID: o.parent, Status: statusName(o.status), CreatedBy: createdBy(o.goPC), Labels: d.labels(o.labels)}
+	if o.status == gWaiting {
+		g.WaitReason = d.waitReason(o.waitReason)
+		// runtime.nanotime's clock cannot be read from here without the runtime's help;
+		// waitsince is set only by the collector anyway.
+	}
+	if o.why != "" {
+		g.Missing = append(g.Missing, dump.Missing{What: "frames", Why: o.why})
+	}
+	for i := range o.frames {
+		g.Frames = append(g.Frames, d.frame(&o.frames[i]))
+	}
+	return g
+}
+
+// waitReason reads the text of a wait reason from the runtime's own table.
+func (d *decoder) waitReason(n uint8) string {
+	at := d.waits
+	if at == 0 || n >= 64 {
+		return ""
+	}
+	s, err := readString(self{}, at+16*uint64(n), 64)
+	if err != nil {
+		return ""
+	}
+	return s
+}
+
+// labels reads pprof labels: g.labels points at a label set, a slice of pairs of
+// strings (internal/runtime/pprof/label).
+func (d *decoder) labels(at uint64) []dump.KeyValue {
+	var h [16]byte
+	if at == 0 || (self{}).ReadAt(h[:], at) != nil {
+		return nil
+	}
+	n := word(h[:], 8)
+	if n > 64 {
+		return nil
+	}
+	var out []dump.KeyValue
+	for i := range n {
+		k, err1 := readString(self{}, word(h[:], 0)+32*i, 256)
+		v, err2 := readString(self{}, word(h[:], 0)+32*i+16, 1024)
+		if err1 != nil || err2 != nil {
+			return out
+		}
+		d.judge.text(&v, k, redact.SiteLabel)
+		out = append(out, dump.KeyValue{Key: k, Value: v})
+	}
+	return out
+}
+
+// writeTypes writes the types that the values refer to and those that these
+// consist of.
+func (d *decoder) writeTypes(w *dump.Writer) error {
+	n := &d.types
+	for i := 0; i < len(n.list); i++ { // grows while it runs
+		x := n.list[i]
+		if x.t == nil {
+			n.of(x.array.elem)
+			continue
+		}
+		t := x.t.resolve()
+		for j := range t.fields {
+			n.of(t.fields[j].typ)
+		}
+		switch t.kind {
+		case dump.Slice, dump.Array, dump.Chan, dump.Map:
+			for _, e := range []*typ{t.elem, t.key} {
+				if e != nil {
+					n.of(e)
+				}
+			}
+		}
+	}
+	for i, x := range n.list {
+		out := dump.Type{ID: dump.TypeID(i + 1)}
+		if x.t == nil {
+			out.Name = fmt.Sprintf("[%d]%s", x.array.n, x.array.elem.name)
+			out.Kind, out.Len, out.Size, out.Elem = dump.Array, x.array.n, uint64(x.array.n)*x.array.elem.size, n.ids[x.array.elem]
+		} else {
+			t := x.t
+			out.Name, out.Kind, out.Size, out.Len, out.Named = t.name, t.kind, t.size, t.len, t.named
+			if t.elem != nil {
+				// What a pointer leads to is described if something of it was captured.
+				out.Elem = n.ids[t.elem]
+			}
+			if t.key != nil {
+				out.Key = n.ids[t.key]
+			}
+			for j := range t.fields {
+				f := &t.fields[j]
+				out.Fields = append(out.Fields, dump.Field{Name: f.name, Type: n.ids[f.typ], Offset: f.off, Embedded: f.embedded, Tag: f.tag})
+			}
+		}
+		if err := w.Type(&out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fillHeader fills in what the engine knows, and redacts.
+func (s *Snapshot) fillHeader(h *dump.Header, d *decoder) {
+	e := s.e
+	if h.ID.IsZero() {
+		h.ID = dump.NewID()
+	}
+	if h.Time.IsZero() {
+		h.Time = s.time.UTC()
+	}
+	if h.Trigger == "" {
+		h.Trigger = s.event.Trigger
+	}
+	if len(h.Reason) == 0 {
+		h.Reason = slices.Clone(s.reason)
+	}
+	if h.Host == "" {
+		h.Host = e.program.host
+	}
+	h.PID, h.GoVersion, h.GOOS, h.GOARCH = os.Getpid(), e.program.goVersion, runtime.GOOS, runtime.GOARCH
+	if bi := e.program.build; bi != nil {
+		h.Module = dump.Module{Path: bi.Main.Path, Version: bi.Main.Version}
+		for _, kv := range bi.Settings {
+			switch kv.Key {
+			case "vcs.revision":
+				h.VCS.Revision = kv.Value
+			case "vcs.time":
+				h.VCS.Time = kv.Value
+			case "vcs.modified":
+				h.VCS.Modified = kv.Value == "true"
+			}
+		}
+	}
+	h.Failing = s.failing
+	d.counts.Bytes = s.w.arena.used + s.reads.used
+	h.Counts = d.counts
+	hits, c := &s.w.hits, &e.cfg
+	h.Budgets = []dump.Budget{
+		{Name: "depth", Unit: "levels", Limit: int64(s.depth), Spent: s.w.deepest(), Hits: hits.depth},
+		{Name: "pause", Unit: "ns", Limit: int64(c.Pause), Spent: int64(s.pause)},
+		{Name: "timeout", Unit: "ns", Limit: int64(c.Timeout), Spent: int64(time.Since(s.time))},
+		{Name: "objects", Unit: "objects", Limit: int64(c.MaxObjects), Spent: int64(len(s.w.objects)), Hits: hits.objects},
+		{Name: "bytes", Unit: "bytes", Limit: c.MaxBytes, Spent: s.w.arena.used, Hits: hits.bytes},
+		{Name: "string", Unit: "bytes", Limit: int64(c.MaxStringLen), Hits: hits.str},
+		{Name: "collection", Unit: "elements", Limit: int64(c.MaxArrayValues), Hits: hits.collection},
+	}
+	if s.pause > c.Pause && !s.event.Dying {
+		h.Budgets[1].Hits = 1
+	}
+	if s.w.stop == dump.TimeBudget {
+		h.Budgets[2].Hits = int64(len(s.w.objects) - s.w.next)
+	}
+	h.Missing = append(h.Missing, s.missing...)
+	j := d.judge
+	h.Reason = slices.Clone(h.Reason)
+	for i := range h.Reason {
+		site := redact.SiteError
+		if h.Reason[i].Panic {
+			site = redact.SitePanic
+		}
+		j.text(&h.Reason[i].Message, "", site)
+	}
+	j.text(&h.Name, "", redact.SiteDescription)
+	j.text(&h.Description, "", redact.SiteDescription)
+	j.text(&h.SpanName, "", redact.SiteAttribute)
+	h.Resource = j.attributes(h.Resource)
+	h.Redactions = nil
+	for r, n := range j.counts {
+		h.Redactions = append(h.Redactions, dump.RuleCount{Rule: r, Count: n})
+	}
+	slices.SortFunc(h.Redactions, func(a, b dump.RuleCount) int { return strings.Compare(a.Rule, b.Rule) })
+}
+
+func (j *judge) attributes(kvs []dump.KeyValue) []dump.KeyValue {
+	kvs = slices.Clone(kvs)
+	for i := range kvs {
+		j.text(&kvs[i].Value, kvs[i].Key, redact.SiteAttribute)
+	}
+	return kvs
+}
+
+// deepest is how many pointers away the farthest object is.
+func (w *walker) deepest() int64 {
+	if len(w.objects) == 0 {
+		return 0
+	}
+	n := uint8(0)
+	for i := range w.objects {
+		n = max(n, w.objects[i].depth)
+	}
+	return int64(n)
+}
+
+func (s *Snapshot) fillExtra(x *dump.Extra, j *judge) {
+	e := s.e
+	if x.CommandLine == nil {
+		x.CommandLine = slices.Clone(os.Args)
+	}
+	for i := range x.CommandLine {
+		name := ""
+		if i > 0 { // the name of "-name value"
+			name = strings.TrimLeft(x.CommandLine[i-1], "-")
+			if name == x.CommandLine[i-1] || strings.Contains(name, "=") {
+				name = ""
+			}
+		}
+		j.text(&x.CommandLine[i], name, redact.SiteCommandLine)
+	}
+	x.Executable, x.StartTime = e.program.executable, e.started.UTC()
+	j.text(&x.Executable, "", redact.SitePath)
+	if bi := e.program.build; bi != nil {
+		for _, m := range bi.Deps {
+			if m.Replace != nil {
+				m = m.Replace
+			}
+			x.Modules = append(x.Modules, dump.Module{Path: m.Path, Version: m.Version})
+		}
+		for _, kv := range bi.Settings {
+			x.Settings = append(x.Settings, dump.KeyValue{Key: kv.Key, Value: kv.Value})
+		}
+		x.Settings = j.attributes(x.Settings)
+	}
+	j.text(&x.SpanMessage, "", redact.SiteError)
+	x.SpanAttributes = j.attributes(x.SpanAttributes)
+	x.SpanEvents = slices.Clone(x.SpanEvents)
+	for i := range x.SpanEvents {
+		x.SpanEvents[i].Attributes = j.attributes(x.SpanEvents[i].Attributes)
+	}
+}

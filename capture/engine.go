@@ -1,0 +1,183 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/otelcoredumpy/otelcoredumpy/redact"
+)
+
+// Engine captures. One serves a whole program; it is safe for concurrent use.
+type Engine struct {
+	cfg      Config
+	redactor *redact.Engine
+	layout   atomic.Pointer[layout]
+	info     atomic.Pointer[debugInfo]
+	symbols  atomic.Pointer[symbols]
+	types    *typeTable
+	program  program
+	started  time.Time
+
+	busy    chan struct{} // held during phase one
+	ready   chan struct{} // closed when debug info is loaded, or known to be missing
+	infoErr error         // why there is no debug info; set before ready is closed
+}
+
+// program is what is known of the running program.
+type program struct {
+	host, executable, goVersion string
+	build                       *debug.BuildInfo
+	own                         []string // module path prefixes of code that is not the standard library's
+}
+
+// New makes an engine and begins to load the program's debug info in the background,
+// which takes 20 ms to half a second of one core, depending on the size of the
+// program. Captures made before that is done find variables later; see [Engine.Ready].
+func New(cfg Config) (*Engine, error) {
+	cfg.fill()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	e := &Engine{cfg: cfg, redactor: cfg.Redactor, busy: make(chan struct{}, 1), ready: make(chan struct{}), started: time.Now()}
+	if e.redactor == nil {
+		r, err := redact.New(redact.DefaultConfig())
+		if err != nil {
+			return nil, err
+		}
+		e.redactor = r
+	}
+	m, ok := thisModule()
+	if !ok {
+		// Without the bounds of the type data no type can be believed.
+		m = module{}
+	}
+	l := go126
+	e.layout.Store(&l)
+	e.symbols.Store(&symbols{})
+	e.types = newTypeTable(self{}, m, &e.layout, &e.info)
+	e.types.secret = func(name string) bool { _, is := e.redactor.SecretName(name); return is }
+	e.program = thisProgram()
+	go e.load()
+	return e, nil
+}
+
+func thisProgram() program {
+	p := program{goVersion: runtime.Version()}
+	p.host, _ = os.Hostname()
+	p.executable, _ = os.Executable()
+	if bi, ok := debug.ReadBuildInfo(); ok {
+		p.build = bi
+		for _, d := range append([]*debug.Module{&bi.Main}, bi.Deps...) {
+			if d.Path != "" {
+				p.own = append(p.own, d.Path)
+			}
+		}
+		if bi.Path != "" {
+			p.own = append(p.own, bi.Path)
+		}
+	}
+	return p
+}
+
+// load reads the debug info of the running program.
+func (e *Engine) load() {
+	defer close(e.ready)
+	defer func() {
+		if p := recover(); p != nil {
+			e.infoErr = fmt.Errorf("reading debug info failed: %v", p)
+		}
+	}()
+	if !haveStack {
+		e.infoErr = fmt.Errorf("variables cannot be read on %s/%s", runtime.GOOS, runtime.GOARCH)
+		return
+	}
+	f, bias, err := openExecutable()
+	if err != nil {
+		e.infoErr = err
+		return
+	}
+	defer f.Close()
+	syms, di, err := openDebugInfo(f, bias)
+	if syms != nil {
+		e.symbols.Store(syms)
+	}
+	if err != nil {
+		e.infoErr = err
+		return
+	}
+	if !strings.HasPrefix(runtime.Version(), "go1.26") {
+		l := di.layout(go126)
+		e.layout.Store(&l)
+	}
+	e.info.Store(di)
+}
+
+// Ready waits until the program's debug info is loaded. It returns nil if it is,
+// the context's error, or why there is none; captures then go without variables.
+func (e *Engine) Ready(ctx context.Context) error {
+	select {
+	case <-e.ready:
+		return e.infoErr
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close waits for the loading of debug info to end. Snapshots must not be made or
+// encoded afterwards.
+func (e *Engine) Close() error {
+	<-e.ready
+	return nil
+}
+
+// Redactor returns the engine that judges texts.
+func (e *Engine) Redactor() *redact.Engine { return e.redactor }
+
+// isUser reports whether a function belongs to the program rather than to the
+// standard library, OpenTelemetry or otelcoredumpy.
+func (e *Engine) isUser(fn string) bool {
+	if fn == "" {
+		return false
+	}
+	pkg := packageOf(fn)
+	if pkg == "main" {
+		return true
+	}
+	if isOurs(pkg) || strings.HasPrefix(pkg, "go.opentelemetry.io/") {
+		return false
+	}
+	for _, m := range e.program.own {
+		if strings.HasPrefix(pkg, m) && (len(pkg) == len(m) || pkg[len(m)] == '/') {
+			return true
+		}
+	}
+	// A module's path has a dot in its first element unless it is not published;
+	// the standard library's have none.
+	first, _, _ := strings.Cut(pkg, "/")
+	return strings.Contains(first, ".")
+}
+
+const ownPath = "github.com/otelcoredumpy/otelcoredumpy"
+
+// isOurs reports whether a package is part of the machinery that captures. The
+// examples and tests of this module are programs like any other.
+func isOurs(pkg string) bool {
+	rest, ok := strings.CutPrefix(pkg, ownPath)
+	if !ok {
+		return false
+	}
+	switch rest {
+	case "", "/exporter", "/capture", "/redact", "/dump", "/sink":
+		return true
+	}
+	return strings.HasPrefix(rest, "/sink/")
+}
+
+var errUnsupportedOS = errors.New("the running program's file cannot be read on " + runtime.GOOS)

@@ -1,0 +1,188 @@
+package capture
+
+import (
+	"encoding/binary"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/otelcoredumpy/otelcoredumpy/dump"
+)
+
+// parked is a goroutine other than the failing one, with a copy of its stack if
+// it stood still while that was made.
+type parked struct {
+	id, parent int64
+	status     uint32
+	waitReason uint8
+	waitSince  int64
+	goPC       uint64
+	startPC    uint64
+	pc, sp, bp uint64
+	hi         uint64
+	labels     uint64
+	stack      region
+	why        string // why there is no stack
+}
+
+// Goroutine states (runtime/runtime2.go).
+const (
+	gIdle      = 0
+	gRunnable  = 1
+	gRunning   = 2
+	gSyscall   = 3
+	gWaiting   = 4
+	gDead      = 6
+	gCopystack = 8
+	gPreempted = 9
+	gDeadExtra = 11
+	gScan      = 0x1000
+)
+
+// maxStack is how much of one stack is copied.
+const maxStack = 1 << 20
+
+// copyGoroutines copies the state and the stack of all goroutines but own. It
+// stops nobody: each one's scheduler state is read, its stack copied, and the state
+// read again; the copy counts only if nothing moved. A runtime.g is never freed.
+func copyGoroutines(mem Memory, l *layout, allgs, own uint64, maxN int, a *arena, maxBytes int64, deadline time.Time) (out []parked, left int) {
+	var h [16]byte
+	if mem.ReadAt(h[:], allgs) != nil {
+		return nil, 0
+	}
+	ptr, n := word(h[:], 0), word(h[:], 8)
+	if n > 1<<24 {
+		return nil, 0
+	}
+	list := make([]byte, 8*n)
+	if mem.ReadAt(list, ptr) != nil {
+		return nil, 0
+	}
+	for i := range int(n) {
+		if len(out) >= maxN || a.used > maxBytes || i%64 == 0 && !deadline.IsZero() && time.Now().After(deadline) {
+			return out, int(n) - i
+		}
+		gp := word(list, 8*i)
+		if gp == own || gp == 0 {
+			continue
+		}
+		for range 3 {
+			p, moved := copyGoroutine(mem, l, gp, a)
+			if moved {
+				continue
+			}
+			if p != nil {
+				out = append(out, *p)
+			}
+			break
+		}
+	}
+	return out, 0
+}
+
+// copyGoroutine copies one goroutine; moved says that it ran meanwhile. It
+// returns nil for one that is not alive.
+func copyGoroutine(mem Memory, l *layout, gp uint64, a *arena) (_ *parked, moved bool) {
+	var g, again [gSize]byte
+	if mem.ReadAt(g[:], gp) != nil {
+		return nil, false
+	}
+	le := binary.LittleEndian
+	p := &parked{
+		status: le.Uint32(g[l.gStatus:]) &^ gScan, id: int64(word(g[:], int(l.gID))), parent: int64(word(g[:], int(l.gParentID))),
+		waitReason: g[l.gWaitReason], waitSince: int64(word(g[:], int(l.gWaitSince))),
+		goPC: word(g[:], int(l.gGoPC)), startPC: word(g[:], int(l.gStartPC)), hi: word(g[:], int(l.gStack+8)), labels: word(g[:], int(l.gLabels)),
+	}
+	switch p.status {
+	case gIdle, gDead, gDeadExtra:
+		return nil, false
+	case gRunning:
+		p.why = "it was running on another thread"
+		return p, false
+	case gSyscall:
+		p.pc, p.sp, p.bp = word(g[:], int(l.gSyscallPC)), word(g[:], int(l.gSyscallSP)), word(g[:], int(l.gSyscallBP))
+	case gCopystack:
+		return nil, true
+	default:
+		s := int(l.gSched)
+		p.pc, p.sp, p.bp = word(g[:], s+int(l.bufPC)), word(g[:], s+int(l.bufSP)), word(g[:], s+int(l.bufBP))
+	}
+	lo := word(g[:], int(l.gStack))
+	if p.sp < lo || p.sp > p.hi || p.hi-p.sp > 1<<30 {
+		p.why = "its stack pointer does not make sense"
+		return p, false
+	}
+	b := a.alloc(int(min(p.hi-p.sp, maxStack)))
+	if mem.ReadAt(b, p.sp) != nil || mem.ReadAt(again[:], gp) != nil {
+		p.why = "its stack could not be read"
+		return p, false
+	}
+	same := func(off uint64, n int) bool { return string(g[off:off+uint64(n)]) == string(again[off:off+uint64(n)]) }
+	if le.Uint32(g[l.gStatus:])&^gScan != le.Uint32(again[l.gStatus:])&^gScan || !same(l.gStack, 16) || !same(l.gSched, 48) || !same(l.gSyscallSP, 16) {
+		return nil, true
+	}
+	p.stack = region{p.sp, b}
+	return p, false
+}
+
+// statusName is the state as tracebacks print it (runtime/traceback.go).
+func statusName(s uint32) string {
+	switch s {
+	case gIdle:
+		return "idle"
+	case gRunnable:
+		return "runnable"
+	case gRunning:
+		return "running"
+	case gSyscall:
+		return "syscall"
+	case gWaiting:
+		return "waiting"
+	case gDead:
+		return "dead"
+	case gCopystack:
+		return "copystack"
+	case gPreempted:
+		return "preempted"
+	}
+	return "unknown"
+}
+
+// framePointers walks a copied stack by its frame pointers: less exact than the
+// debug info, but there without it.
+func framePointers(stack *region, pc, bp uint64, maxN int) []uint64 {
+	pcs := []uint64{pc}
+	for len(pcs) < maxN && stack.contains(bp, 16) {
+		at := int(bp - stack.lo)
+		next, ret := word(stack.data, at), word(stack.data, at+8)
+		if ret == 0 {
+			break
+		}
+		pcs = append(pcs, ret)
+		if next <= bp {
+			break
+		}
+		bp = next
+	}
+	return pcs
+}
+
+// createdBy is the go statement that started a goroutine.
+func createdBy(goPC uint64) dump.Location {
+	if goPC == 0 {
+		return dump.Location{}
+	}
+	fs := runtime.CallersFrames([]uintptr{uintptr(goPC)})
+	f, _ := fs.Next()
+	return dump.Location{Func: f.Function, File: f.File, Line: f.Line}
+}
+
+// isSystem reports whether a goroutine is one of the runtime's own.
+func isSystem(startPC uint64) bool {
+	f := runtime.FuncForPC(uintptr(startPC))
+	if f == nil {
+		return false
+	}
+	n := f.Name()
+	return strings.HasPrefix(n, "runtime.") && n != "runtime.main" && n != "runtime.handleAsyncEvent"
+}

@@ -1,0 +1,162 @@
+package capture
+
+import (
+	"reflect"
+	"runtime"
+	"unsafe"
+)
+
+// layout holds the offsets of the runtime's structures that the engine reads.
+// They are those of Go 1.26 on 64-bit machines until debug info is there, which
+// then has the last word (see debugInfo.layout). TestLayout compares the two and
+// fails first when a Go release moves something.
+type layout struct {
+	// runtime.g, runtime.m, runtime.gobuf (runtime/runtime2.go)
+	gStack, gPanic, gM, gSched, gSyscallSP, gSyscallPC, gSyscallBP uint64
+	gStatus, gID, gWaitSince, gWaitReason, gSigPC                  uint64
+	gParentID, gGoPC, gStartPC, gLabels                            uint64
+	mGsignal                                                       uint64
+	bufSP, bufPC, bufBP                                            uint64
+	// runtime._panic (runtime/runtime2.go)
+	pArg, pLink, pRecovered, pGoexit uint64
+	// runtime.hchan (runtime/chan.go)
+	cCount, cSize, cBuf, cClosed, cSendX, cRecvX uint64
+	// maps.Map, maps.table, maps.groupsReference (internal/runtime/maps)
+	mapUsed, mapDirPtr, mapDirLen      uint64
+	tabIndex, tabGroups                uint64
+	groupsData, groupsLengthMask       uint64
+	mtGroupSize, mtSlotSize, mtElemOff uint64 // abi.MapType (internal/abi/map.go)
+	mtFlags                            uint64
+	// runtime.mheap, heapArena and mspan (runtime/mheap.go)
+	mheapArenas, arenaSpans, spanStart, spanPages, spanState uint64
+}
+
+// go126 is the layout of Go 1.26.
+var go126 = layout{
+	gStack: 0, gPanic: 32, gM: 48, gSched: 56, gSyscallSP: 104, gSyscallPC: 112, gSyscallBP: 120,
+	gStatus: 144, gID: 152, gWaitSince: 168, gWaitReason: 176, gSigPC: 272,
+	gParentID: 280, gGoPC: 288, gStartPC: 304, gLabels: 352,
+	mGsignal: 72,
+	bufSP:    0, bufPC: 8, bufBP: 40,
+	pArg: 0, pLink: 16, pRecovered: 88, pGoexit: 90,
+	cCount: 0, cSize: 8, cBuf: 16, cClosed: 28, cSendX: 48, cRecvX: 56,
+	mapUsed: 0, mapDirPtr: 16, mapDirLen: 24,
+	tabIndex: 8, tabGroups: 16, groupsData: 0, groupsLengthMask: 8,
+	mtGroupSize: 80, mtSlotSize: 88, mtElemOff: 96, mtFlags: 104,
+	mheapArenas: 66008, arenaSpans: 0, spanStart: 24, spanPages: 32, spanState: 99,
+}
+
+// gSize is how much of a runtime.g the engine reads.
+const gSize = 512
+
+// fields names each offset's structure and field, as DWARF has them.
+func (l *layout) fields() []layoutField {
+	return []layoutField{
+		{"runtime.g", "stack", &l.gStack},
+		{"runtime.g", "_panic", &l.gPanic},
+		{"runtime.g", "m", &l.gM},
+		{"runtime.g", "sched", &l.gSched},
+		{"runtime.g", "syscallsp", &l.gSyscallSP},
+		{"runtime.g", "syscallpc", &l.gSyscallPC},
+		{"runtime.g", "syscallbp", &l.gSyscallBP},
+		{"runtime.g", "atomicstatus", &l.gStatus},
+		{"runtime.g", "goid", &l.gID},
+		{"runtime.g", "waitsince", &l.gWaitSince},
+		{"runtime.g", "waitreason", &l.gWaitReason},
+		{"runtime.g", "sigpc", &l.gSigPC},
+		{"runtime.g", "parentGoid", &l.gParentID},
+		{"runtime.g", "gopc", &l.gGoPC},
+		{"runtime.g", "startpc", &l.gStartPC},
+		{"runtime.g", "labels", &l.gLabels},
+		{"runtime.m", "gsignal", &l.mGsignal},
+		{"runtime.gobuf", "sp", &l.bufSP},
+		{"runtime.gobuf", "pc", &l.bufPC},
+		{"runtime.gobuf", "bp", &l.bufBP},
+		{"runtime._panic", "arg", &l.pArg},
+		{"runtime._panic", "link", &l.pLink},
+		{"runtime._panic", "recovered", &l.pRecovered},
+		{"runtime._panic", "goexit", &l.pGoexit},
+		{"runtime.hchan", "qcount", &l.cCount},
+		{"runtime.hchan", "dataqsiz", &l.cSize},
+		{"runtime.hchan", "buf", &l.cBuf},
+		{"runtime.hchan", "closed", &l.cClosed},
+		{"runtime.hchan", "sendx", &l.cSendX},
+		{"runtime.hchan", "recvx", &l.cRecvX},
+		{"internal/runtime/maps.Map", "used", &l.mapUsed},
+		{"internal/runtime/maps.Map", "dirPtr", &l.mapDirPtr},
+		{"internal/runtime/maps.Map", "dirLen", &l.mapDirLen},
+		{"internal/runtime/maps.table", "index", &l.tabIndex},
+		{"internal/runtime/maps.table", "groups", &l.tabGroups},
+		{"internal/runtime/maps.groupsReference", "data", &l.groupsData},
+		{"internal/runtime/maps.groupsReference", "lengthMask", &l.groupsLengthMask},
+		{"internal/abi.MapType", "GroupSize", &l.mtGroupSize},
+		{"internal/abi.MapType", "SlotSize", &l.mtSlotSize},
+		{"internal/abi.MapType", "ElemOff", &l.mtElemOff},
+		{"internal/abi.MapType", "Flags", &l.mtFlags},
+		{"runtime.mheap", "arenas", &l.mheapArenas},
+		{"runtime.heapArena", "spans", &l.arenaSpans},
+		{"runtime.mspan", "startAddr", &l.spanStart},
+		{"runtime.mspan", "npages", &l.spanPages},
+		{"runtime.mspan", "state", &l.spanState},
+	}
+}
+
+type layoutField struct {
+	structure, field string
+	offset           *uint64
+}
+
+// funcInfo is runtime.funcInfo (runtime/symtab.go).
+type funcInfo struct {
+	fn     unsafe.Pointer
+	module unsafe.Pointer
+}
+
+// findfunc is the runtime's; it is push-linknamed there (go.dev/issue/67401).
+//
+//go:linkname findfunc runtime.findfunc
+func findfunc(pc uintptr) funcInfo
+
+// module is what the engine needs of a runtime.moduledata (runtime/symtab.go).
+type module struct {
+	text, etext     uint64
+	data, enoptrbss uint64 // noptrdata … enoptrbss: every package variable
+	types, etypes   uint64
+}
+
+// Offsets in moduledata of Go 1.26. thisModule checks what it reads there.
+const (
+	mdText      = 0xb0
+	mdNoptrdata = 0xc0
+	mdEnoptrbss = 0xf8
+	mdTypes     = 0x128
+)
+
+// thisModule reads the moduledata of the module that this code is in. ok is
+// false if what is there does not look like one.
+func thisModule() (m module, ok bool) {
+	pc := reflect.ValueOf(thisModule).Pointer()
+	fi := findfunc(pc)
+	if fi.module == nil || runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
+		return module{}, false
+	}
+	var b [mdTypes + 16]byte
+	guarded(func() {
+		if (self{}).ReadAt(b[:], uint64(uintptr(fi.module))) != nil {
+			return
+		}
+		m = module{
+			text: word(b[:], mdText), etext: word(b[:], mdText+8),
+			data: word(b[:], mdNoptrdata), enoptrbss: word(b[:], mdEnoptrbss),
+			types: word(b[:], mdTypes), etypes: word(b[:], mdTypes+8),
+		}
+		a := uint64(uintptr(rtypePtr(reflect.TypeFor[int]())))
+		ok = m.text <= uint64(pc) && uint64(pc) < m.etext && m.types <= a && a < m.etypes
+	})
+	return m, ok
+}
+
+// rtypePtr returns a pointer to t's abi.Type.
+func rtypePtr(t reflect.Type) unsafe.Pointer {
+	return (*[2]unsafe.Pointer)(unsafe.Pointer(&t))[1]
+}

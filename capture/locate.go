@@ -1,0 +1,327 @@
+package capture
+
+import (
+	"encoding/binary"
+	"runtime"
+	"slices"
+
+	"github.com/otelcoredumpy/otelcoredumpy/dump"
+)
+
+// root is a variable of a frame, with the bytes of its value as far as they are
+// known.
+type root struct {
+	name     string
+	kind     dump.VarKind
+	state    dump.VarState
+	declLine int
+	escaped  bool
+	t        *typ
+	addr     uint64 // 0: in no one place
+	data     []byte // nil: no value
+	known    []bool // which bytes of data are; nil: all
+	reason   dump.Reason
+	detail   string
+}
+
+// locator reads the variables of a stack's frames.
+type locator struct {
+	di    *debugInfo
+	types *typeTable
+	mem   Memory // with the copied stack laid over it
+	arena *arena
+}
+
+// roots returns the variables that are in scope in one call of a frame. line is
+// where the call stands.
+func (l *locator) roots(f *frame, c *call, line int) []root {
+	var out []root
+	for _, v := range c.vars {
+		if v.name[0] == '.' || v.name[0] == '~' || v.name == "_" {
+			continue
+		}
+		// A variable on the stack has its place all through the function, also
+		// before it has a value.
+		if v.expr != nil && (v.kind == dump.VarLocal || v.kind == dump.VarCaptured) && v.closureOff < 0 && v.declLine >= line && line > 0 {
+			continue
+		}
+		r := l.root(f, c, v)
+		// A named result of a function that defers has two DIEs, often one of them without a place.
+		if i := slices.IndexFunc(out, func(o root) bool {
+			return o.name == r.name && o.declLine == r.declLine && o.kind == dump.VarResult && r.kind == o.kind
+		}); i >= 0 {
+			if out[i].data == nil {
+				out[i] = r
+			}
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func (l *locator) root(f *frame, c *call, v *variable) root {
+	r := root{name: v.name, kind: v.kind, declLine: v.declLine, state: dump.VarMissing}
+	r.t = l.typeOf(f, c, v)
+	if r.t == nil {
+		r.reason, r.detail = dump.Unsupported, "its type cannot be read from the debug info"
+		return r
+	}
+	l.read(f, v, &r)
+	if r.data == nil && v.closureOff >= 0 {
+		l.readCaptured(f, c, v, &r)
+	}
+	if r.name[0] == '&' {
+		l.escape(&r)
+	}
+	return r
+}
+
+// typeOf returns a variable's type. That of a type parameter is looked up in the
+// dictionary that the function was called with, if that can be had.
+func (l *locator) typeOf(f *frame, c *call, v *variable) *typ {
+	if v.dictIndex > 0 {
+		if p, ok := l.hidden(f, c, ".dict"); ok {
+			if rt, err := readWord(l.mem, p+8*uint64(v.dictIndex-1)); err == nil {
+				if t := l.types.at(rt); t != nil {
+					return t
+				}
+			}
+		}
+	}
+	return l.types.ofDIE(v.typ)
+}
+
+// hidden returns the value of one of the compiler's own pointer variables.
+func (l *locator) hidden(f *frame, c *call, name string) (uint64, bool) {
+	for _, v := range c.vars {
+		if v.name != name {
+			continue
+		}
+		r := root{t: l.types.word}
+		l.read(f, v, &r)
+		if r.data != nil && r.known == nil {
+			return word(r.data, 0), true
+		}
+	}
+	return 0, false
+}
+
+// read reads the variable from where the debug info places it.
+func (l *locator) read(f *frame, v *variable, r *root) {
+	at := f.lookup() - l.di.bias
+	expr := v.expr
+	list := expr == nil && v.list >= 0
+	if list {
+		expr, _ = l.di.locationAt(f.fn.unit, v.list, at)
+	}
+	if len(expr) == 0 {
+		r.reason = dump.OptimizedOut
+		return
+	}
+	pieces, ok := locate(expr, f.cfa, l.di.bias, f.regs)
+	switch {
+	case !ok:
+		r.reason = dump.UnavailableRegister
+		return
+	case len(pieces) == 0:
+		r.reason = dump.OptimizedOut
+		return
+	}
+	size := r.t.size
+	if size > maxValueBytes {
+		size = maxValueBytes
+	}
+	if len(pieces) == 1 && pieces[0].size == 0 {
+		// The compiler writes a piece only when a variable has more than one part
+		// left. A bare location of something that has several parts (a slice, a string)
+		// is that of the one that is left, and nothing says which.
+		if list && f.fn.unit.optimized && manyParts(r.t) {
+			r.reason, r.detail = dump.OptimizedOut, "only a part of it is kept"
+			return
+		}
+		pieces[0].size = r.t.size
+	}
+	data := l.arena.alloc(int(size))
+	clear(data)
+	known := make([]bool, size)
+	var off uint64
+	missing := dump.Whole
+	recovered, any := false, false
+	for i, p := range pieces {
+		n := min(p.size, size-min(off, size))
+		part := data[off : off+n]
+		why := dump.Whole
+		switch p.kind {
+		case pieceNone:
+			why = dump.OptimizedOut
+		case pieceMemory:
+			if i == 0 {
+				r.addr = p.value
+			} else if r.addr != 0 && p.value != r.addr+off {
+				r.addr = 0
+			}
+			if l.mem.ReadAt(part, p.value) != nil {
+				why = dump.Unreadable
+			}
+		case pieceReg, pieceConst:
+			r.addr = 0
+			val, ok := p.value, true
+			if p.kind == pieceReg {
+				val, ok = f.regs.get(p.value)
+				recovered = true
+			}
+			if !ok || n > 8 {
+				why = dump.UnavailableRegister
+				break
+			}
+			var b [8]byte
+			binary.LittleEndian.PutUint64(b[:], val)
+			copy(part, b[:])
+		}
+		if why == dump.Whole {
+			for j := range part {
+				known[off+uint64(j)] = true
+			}
+			any = any || n > 0
+		} else {
+			missing = why
+		}
+		if p.kind != pieceMemory {
+			r.addr = 0
+		}
+		off += n
+	}
+	if off < size {
+		missing = dump.OptimizedOut
+	}
+	if !any && size > 0 {
+		r.reason, r.addr = missing, 0
+		if r.reason == dump.Whole {
+			r.reason = dump.OptimizedOut
+		}
+		return
+	}
+	r.data, r.reason, r.state = data, dump.Whole, dump.VarLive
+	if recovered {
+		r.state = dump.VarRecovered
+	}
+	if missing != dump.Whole {
+		r.known, r.reason, r.addr = known, missing, 0
+	}
+}
+
+// manyParts reports whether the compiler may keep the parts of a value in
+// different places (cmd/compile/internal/ssa, decompose.go).
+func manyParts(t *typ) bool {
+	switch t.kind {
+	case dump.String, dump.Slice, dump.Interface, dump.Complex64, dump.Complex128:
+		return true
+	case dump.Struct:
+		t.resolve()
+		return len(t.fields) > 1 || len(t.fields) == 1 && manyParts(t.fields[0].typ)
+	case dump.Array:
+		t.resolve()
+		return t.len > 1 || t.len == 1 && t.elem != nil && manyParts(t.elem)
+	}
+	return false
+}
+
+// readCaptured reads a captured variable from the closure, which never changes
+// once made.
+func (l *locator) readCaptured(f *frame, c *call, v *variable, r *root) {
+	p, ok := l.hidden(f, c, ".closureptr")
+	if !ok {
+		return
+	}
+	b := l.arena.alloc(int(min(r.t.size, maxValueBytes)))
+	if l.mem.ReadAt(b, p+uint64(v.closureOff)) != nil {
+		return
+	}
+	*r = root{name: r.name, kind: r.kind, declLine: r.declLine, t: r.t, state: dump.VarLive, data: b, addr: p + uint64(v.closureOff)}
+}
+
+// escape turns the pointer &x that the compiler made of an escaping variable x into
+// that variable.
+func (l *locator) escape(r *root) {
+	r.name = r.name[1:]
+	r.escaped = true
+	t := r.t.resolve().elem
+	if r.t.kind != dump.Pointer || t == nil {
+		return
+	}
+	r.t = t
+	r.addr = 0
+	if r.data == nil || r.known != nil {
+		r.data, r.known = nil, nil
+		return
+	}
+	p := word(r.data, 0)
+	b := l.arena.alloc(int(min(t.size, maxValueBytes)))
+	if p == 0 || l.mem.ReadAt(b, p) != nil {
+		r.data, r.reason, r.state = nil, dump.Unreadable, dump.VarMissing
+		if p == 0 {
+			r.reason, r.detail = dump.OptimizedOut, "not yet allocated"
+		}
+		return
+	}
+	r.data, r.addr = b, p
+}
+
+// closure returns the name of the function that a func value at p calls, and a
+// struct type of its captured variables, nil if it has none.
+func (w *walker) closure(p uint64) (name string, t *typ) {
+	pc, err := readWord(w.mem, p)
+	if err != nil || pc == 0 {
+		return "", nil
+	}
+	fn := runtime.FuncForPC(uintptr(pc))
+	if fn == nil || uint64(fn.Entry()) != pc {
+		return "", nil
+	}
+	if w.info == nil {
+		return fn.Name(), nil
+	}
+	if c, ok := w.types.closures.Load(pc); ok {
+		return fn.Name(), c.(*typ)
+	}
+	t = w.types.closureType(w.info, pc, fn.Name())
+	w.types.closures.Store(pc, t)
+	return fn.Name(), t
+}
+
+// closureType makes the struct type of a closure (cmd/compile/internal/closure):
+// the function's address, then the captured variables at the offsets that the
+// debug info gives.
+func (tt *typeTable) closureType(di *debugInfo, pc uint64, name string) *typ {
+	f := di.functionAt(pc - di.bias)
+	if f == nil {
+		return nil
+	}
+	t := &typ{table: tt, name: name, kind: dump.Struct}
+	for _, v := range f.root.vars {
+		if v.closureOff < 0 {
+			continue
+		}
+		vt := tt.ofDIE(v.typ)
+		if vt == nil || v.closureOff > maxValueBytes {
+			continue
+		}
+		n := v.name
+		if n[0] == '&' {
+			n = n[1:]
+		}
+		t.fields = append(t.fields, field{name: n, typ: vt, off: uint64(v.closureOff)})
+		t.size = max(t.size, uint64(v.closureOff)+vt.size)
+	}
+	if len(t.fields) == 0 {
+		return nil
+	}
+	tt.mu.Lock()
+	defer tt.mu.Unlock()
+	t.id = uint32(len(tt.all) + 1)
+	tt.all = append(tt.all, t)
+	t.slots = t.appendSlots(nil, 0, 0)
+	t.resolved.Store(true)
+	return t
+}

@@ -1,0 +1,100 @@
+package capture
+
+import "unsafe"
+
+// PanicKey identifies a panic of a goroutine. It stays the same when a deferred
+// function recovers the value and panics with it again, as the SDK's span.End does.
+// Two panics in succession at the same place with the same value have the same key.
+// The zero key is no panic.
+type PanicKey struct {
+	g         uintptr
+	typ, data uintptr // the value
+	pc        uintptr // where the first panic with that value was started …
+	height    uintptr // … and how far from the stack's end
+}
+
+// PanicInFlight reports whether a panic is unwinding the calling goroutine, that is,
+// whether the caller was called, however indirectly, by a function that a panic
+// runs as deferred. After recover() has been called it is still true until the recovering
+// function has returned. It costs about a nanosecond and allocates nothing.
+// runtime.Goexit is not a panic. Always false on architectures other than amd64 and
+// arm64.
+func PanicInFlight() bool {
+	return haveStack && newestPanic() != nil
+}
+
+// CurrentPanic returns the key of the panic that is unwinding the calling
+// goroutine.
+func CurrentPanic() (PanicKey, bool) {
+	if !haveStack {
+		return PanicKey{}, false
+	}
+	p := newestPanic()
+	if p == nil {
+		return PanicKey{}, false
+	}
+	for o := p.link; o != nil; o = o.link {
+		if !o.flags[2] && !o.deferret && o.arg == p.arg {
+			p = o
+		}
+	}
+	hi := stackHi()
+	return PanicKey{g: getg(), typ: p.arg[0], data: p.arg[1], pc: p.startPC, height: hi - p.startSP}, true
+}
+
+// stackHi returns the end of the calling goroutine's stack.
+//
+//go:norace
+//go:nocheckptr
+func stackHi() uintptr {
+	at := getg() + 8 // runtime.g.stack.hi, "known to runtime/cgo"
+	return *(*uintptr)(*(*unsafe.Pointer)(unsafe.Pointer(&at)))
+}
+
+// PanicValueIs reports whether the panic that is unwinding the calling goroutine
+// has exactly the value v: the same type and the same pointer, without calling a
+// method or comparing contents.
+func PanicValueIs(v any) bool {
+	if !haveStack {
+		return false
+	}
+	p := newestPanic()
+	return p != nil && p.arg == *(*[2]uintptr)(unsafe.Pointer(&v))
+}
+
+// runtimePanic is the beginning of runtime._panic (runtime/runtime2.go, Go 1.26;
+// TestLayout checks it).
+type runtimePanic struct {
+	arg      [2]uintptr // the interface value
+	link     *runtimePanic
+	startPC  uintptr
+	startSP  uintptr
+	sp       uintptr
+	lr       uintptr
+	fp       uintptr
+	retpc    uintptr
+	bits     uintptr
+	slots    uintptr
+	flags    [3]bool // recovered, repanicked, goexit
+	deferret bool    // deferreturn: normal return, no panic
+}
+
+// gPanicOffset is where runtime.g keeps its innermost panic; the assembler knows
+// it too ("offset known to liblink").
+const gPanicOffset = 32
+
+// newestPanic returns the innermost runtime._panic of the calling goroutine that is
+// a panic. It lies on that goroutine's own stack, so only nosplit code may hold
+// the pointer as such.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func newestPanic() *runtimePanic {
+	gp := getg() + gPanicOffset
+	p := *(**runtimePanic)(*(*unsafe.Pointer)(unsafe.Pointer(&gp)))
+	for p != nil && (p.flags[2] || p.deferret) {
+		p = p.link
+	}
+	return p
+}

@@ -1,0 +1,11 @@
+//go:build !amd64
+
+package capture
+
+// Registers are recovered on amd64 only so far; see docs/limits.md.
+
+const gsignalBytes = 0
+
+func faultRegisters([]byte, uint64, uint64) *registers { return nil }
+
+func recoverRegisters([]frame, *region, *registers) {}

@@ -1,0 +1,482 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+	"unsafe"
+
+	"github.com/otelcoredumpy/otelcoredumpy/dump"
+)
+
+// Snapshot is what phase one has copied. It belongs to one goroutine at a time.
+type Snapshot struct {
+	e       *Engine
+	event   Event
+	time    time.Time
+	pause   time.Duration
+	goid    int64
+	pcs     []uintptr // the failing goroutine's calls, as runtime.Callers has them
+	stack   region
+	hi      uint64
+	startPC uint64 // where copyStack was called from
+	startSP uint64
+	gsignal []byte
+	g       uint64
+	sigPC   uint64
+	drop    int // how many panics lie between the newest and the one that failed
+
+	infoWait bool // debug info was not loaded yet
+	frames   []snapFrame
+	values   []snapValue
+	reason   []dump.ErrorInfo
+	others   []parked
+	left     int // goroutines that were not looked at
+	missing  []dump.Missing
+	w        *walker
+	depth    int
+	failing  dump.Location
+	reads    arena // stack copies, variables
+}
+
+// snapFrame is a call of the failing goroutine.
+type snapFrame struct {
+	position
+	pc, cfa uint64
+	inlined bool
+	user    bool
+	vars    []root
+	missing []dump.Missing
+}
+
+// snapValue is a value of the goroutine: a panic's, an error, a watch.
+type snapValue struct {
+	name  string
+	kind  dump.VarKind
+	t     *typ // dynamic type
+	word  uint64
+	wrong dump.Reason
+}
+
+var stackPool = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+
+// errBusy is returned by Snapshot when another capture has been in phase one for
+// longer than this one may wait.
+var errBusy = errors.New("another capture is under way")
+
+// Snapshot does phase one: it copies what there is to know of the calling
+// goroutine, which is the one that fails. It is called on the failing path, in a deferred
+// function while a panic is under way, or where an error was seen. It returns
+// within Config.Pause (Config.Timeout if the event is Dying) plus what one memory read takes, and never
+// panics. At most one capture is in phase one at a time; a second one waits within the
+// same limit, then fails.
+//
+// The caller must call Encode or Release.
+func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
+	start := time.Now()
+	defer func() {
+		if p := recover(); p != nil {
+			if s != nil {
+				s.Release()
+			}
+			s, err = nil, fmt.Errorf("capture failed: %v", p)
+		}
+	}()
+	s = &Snapshot{e: e, event: ev, time: start, depth: e.cfg.Depth}
+	if ev.Depth > 0 {
+		s.depth = ev.Depth
+	}
+	// What changes by itself comes first: the signal stack, until the thread's next
+	// signal, and the stack, which moves when our own calls make it grow.
+	s.copyOwn()
+	limit := e.cfg.Pause
+	if ev.Dying {
+		limit = e.cfg.Timeout
+	}
+	deadline := start.Add(limit)
+	wait := time.NewTimer(limit)
+	defer wait.Stop()
+	select {
+	case e.busy <- struct{}{}:
+		defer func() { <-e.busy }()
+	case <-wait.C:
+		s.Release()
+		return nil, errBusy
+	}
+	di := e.info.Load()
+	s.w = newWalker(&e.cfg, s.depth, e.types, di, e.layout.Load(), e.symbols.Load().mheap)
+	guarded(func() {
+		s.w.over(s.stack)
+		s.findReason()
+		if syms := e.symbols.Load(); e.cfg.Goroutines == ScopeAll && syms.allgs != 0 {
+			s.others, s.left = copyGoroutines(self{}, e.layout.Load(), syms.allgs, s.g, e.cfg.MaxGoroutines, &s.reads, e.cfg.MaxBytes, start.Add(limit/2))
+		}
+		if di != nil {
+			s.locate(di)
+		} else {
+			s.symbolize()
+			select {
+			case <-e.ready: // there is none
+			default:
+				s.infoWait = true
+			}
+		}
+		s.addRoots()
+		s.w.run(deadline)
+	})
+	s.findFailing()
+	s.pause = time.Since(start)
+	return s, nil
+}
+
+// copyOwn copies the calling goroutine's stack, its panics and its thread's
+// signal stack.
+//
+//go:noinline
+func (s *Snapshot) copyOwn() {
+	pcs := make([]uintptr, s.e.cfg.MaxFrames+64)
+	s.pcs = pcs[:runtime.Callers(2, pcs)]
+	if !haveStack {
+		return
+	}
+	buf := *stackPool.Get().(*[]byte)
+	var sp, hi, n uintptr
+	for {
+		sp, hi, n = copyStack(unsafe.SliceData(buf), uintptr(len(buf)))
+		if n < uintptr(len(buf)) || len(buf) >= 64<<20 {
+			break
+		}
+		buf = make([]byte, 2*len(buf))
+	}
+	s.g = uint64(getg())
+	s.stack = region{uint64(sp), buf[:n]}
+	s.hi = uint64(hi)
+	if n < 8 {
+		return
+	}
+	s.startPC, s.startSP = word(s.stack.data, 0), s.stack.lo+8
+	l := s.e.layout.Load()
+	guarded(func() {
+		var g [gSize]byte
+		if (self{}).ReadAt(g[:], s.g) != nil {
+			return
+		}
+		s.goid = int64(word(g[:], int(l.gID)))
+		s.sigPC = word(g[:], int(l.gSigPC))
+		if gsignalBytes == 0 {
+			return
+		}
+		gs, err := readWord(self{}, word(g[:], int(l.gM))+l.mGsignal)
+		if err != nil {
+			return
+		}
+		top, err := readWord(self{}, gs+l.gStack+8)
+		if err != nil || top < gsignalBytes {
+			return
+		}
+		b := s.reads.alloc(gsignalBytes)
+		if (self{}).ReadAt(b, top-gsignalBytes) == nil {
+			s.gsignal = b
+		}
+	})
+}
+
+// findReason finds the panics under way and describes what failed.
+func (s *Snapshot) findReason() {
+	c := &chain{w: s.w, limit: s.e.cfg.MaxStringLen, seen: map[[2]uint64]bool{}}
+	if s.event.Trigger == dump.TriggerPanic {
+		s.findPanics(c)
+	}
+	if s.event.HasPanic && len(s.values) == 0 {
+		s.addValue(c, "panic", dump.VarPanic, s.event.Panic)
+	}
+	if s.event.Err != nil {
+		s.addValue(c, "error", dump.VarError, s.event.Err)
+	}
+	for _, w := range s.event.Watches {
+		s.addValue(nil, w.Name, dump.VarWatch, w.Value)
+	}
+	s.reason = c.infos
+	if len(s.reason) == 0 && s.event.Message != "" {
+		s.reason = []dump.ErrorInfo{{Type: s.event.ErrorType, Parent: -1}}
+	}
+	if len(s.reason) > 0 && s.event.Message != "" {
+		s.reason[0].Message = s.event.Message
+	}
+}
+
+// findPanics goes through the goroutine's panics, newest first. They lie on the
+// stack, which has been copied.
+func (s *Snapshot) findPanics(c *chain) {
+	l := s.e.layout.Load()
+	p, err := readWord(s.w.mem, s.g+l.gPanic)
+	if err != nil {
+		return
+	}
+	// The list's head was read later than the stack was copied; nothing has
+	// changed in between but where the stack lies.
+	if hi, err := readWord(self{}, s.g+l.gStack+8); err == nil {
+		p += s.hi - hi
+	}
+	var newest [2]uint64
+	for n, k := 0, 0; p != 0 && n < 64; n++ {
+		var b [128]byte
+		if s.w.mem.ReadAt(b[:104], p) != nil {
+			return
+		}
+		arg := [2]uint64{word(b[:], int(l.pArg)), word(b[:], int(l.pArg+8))}
+		p = word(b[:], int(l.pLink))
+		if b[l.pGoexit] != 0 || b[l.pGoexit+1] != 0 { // Goexit, or a deferreturn
+			continue
+		}
+		t := s.w.ofRtype(arg[0])
+		if k == 0 {
+			newest = arg
+		}
+		if arg == newest {
+			s.drop = k
+		}
+		if k == 0 || arg != newest {
+			s.values = append(s.values, snapValue{name: "panic", kind: dump.VarPanic, t: t, word: arg[1]})
+			if t != nil {
+				c.describe(t, arg[1], -1, true)
+			}
+		}
+		k++
+	}
+}
+
+func (s *Snapshot) addValue(c *chain, name string, kind dump.VarKind, v any) {
+	w := *(*[2]uintptr)(unsafe.Pointer(&v))
+	t := s.w.ofRtype(uint64(w[0]))
+	s.values = append(s.values, snapValue{name: name, kind: kind, t: t, word: uint64(w[1])})
+	if c != nil && t != nil {
+		c.describe(t, uint64(w[1]), -1, kind == dump.VarPanic)
+	}
+}
+
+// locate unwinds the copied stack and reads its variables.
+func (s *Snapshot) locate(di *debugInfo) {
+	mem := s.w.mem
+	u := unwinder{di: di, stack: &s.stack, mem: mem, hi: s.hi, max: s.e.cfg.MaxFrames + 64}
+	frames, _ := u.unwind(s.startPC, s.startSP, false, s.sigPC)
+	if len(frames) == 0 {
+		s.symbolize()
+		return
+	}
+	recoverRegisters(frames, &s.stack, faultRegisters(s.gsignal, s.e.symbols.Load().sigpanic0, s.g))
+	frames = frames[s.first(len(frames), func(i int) string {
+		if frames[i].fn == nil {
+			return frames[i].innermost().name
+		}
+		return frames[i].fn.name
+	}):]
+	s.frames = s.e.readFrames(di, frames, mem, &s.reads, s.e.cfg.MaxFrames)
+}
+
+// readFrames reads the calls of physical frames, and their variables.
+func (e *Engine) readFrames(di *debugInfo, frames []frame, mem Memory, a *arena, limit int) []snapFrame {
+	loc := locator{di: di, types: e.types, mem: mem, arena: a}
+	var out []snapFrame
+	for i := range frames {
+		f := &frames[i]
+		if len(out) >= limit {
+			break
+		}
+		if f.fn == nil {
+			p := f.innermost()
+			out = append(out, snapFrame{position: p, pc: f.pc, cfa: f.cfa, user: e.isUser(p.name)})
+			continue
+		}
+		if f.fn.wrapper && i > 0 {
+			continue // made by the compiler, has no line
+		}
+		calls := f.fn.callsAt(f.lookup() - di.bias)
+		for j, p := range di.positions(f, calls) {
+			sf := snapFrame{position: p, pc: f.pc, cfa: f.cfa, inlined: calls[j].inlined, user: e.isUser(p.name)}
+			sf.vars = loc.roots(f, &calls[j], p.line)
+			out = append(out, sf)
+		}
+	}
+	return out
+}
+
+// symbolize names the calls from what the runtime knows, without variables.
+func (s *Snapshot) symbolize() {
+	s.frames = s.frames[:0]
+	fs := runtime.CallersFrames(s.pcs)
+	var all []snapFrame
+	for {
+		f, more := fs.Next()
+		if f.Function != "" || f.PC != 0 {
+			all = append(all, snapFrame{
+				position: position{name: f.Function, file: f.File, line: f.Line}, pc: uint64(f.PC),
+				inlined: f.Func == nil, user: s.e.isUser(f.Function),
+			})
+		}
+		if !more {
+			break
+		}
+	}
+	all = all[s.first(len(all), func(i int) string { return all[i].name }):]
+	if len(all) > s.e.cfg.MaxFrames {
+		all = all[:s.e.cfg.MaxFrames]
+	}
+	s.frames = all
+}
+
+// first returns the index of the frame at which a dump begins: the panic that
+// failed, or else the first that is not part of the machinery that captures.
+func (s *Snapshot) first(n int, name func(int) string) int {
+	if s.event.Trigger == dump.TriggerPanic {
+		k := s.drop
+		for i := range n {
+			if name(i) == "runtime.gopanic" {
+				if k == 0 {
+					return i
+				}
+				k--
+			}
+		}
+	}
+	for i := range n {
+		if pkg := packageOf(name(i)); !isOurs(pkg) && !isTracing(pkg) && pkg != "runtime" {
+			return i
+		}
+	}
+	return 0
+}
+
+// isTracing reports whether a package is OpenTelemetry's own machinery.
+func isTracing(pkg string) bool {
+	const p = "go.opentelemetry.io/otel"
+	return len(pkg) >= len(p) && pkg[:len(p)] == p
+}
+
+// findFailing finds the failing user frame: the innermost one that belongs to the
+// program, or the innermost at all.
+func (s *Snapshot) findFailing() {
+	s.failing = dump.Location{Goroutine: s.goid}
+	for i := range s.frames {
+		if f := &s.frames[i]; f.user || i == 0 {
+			s.failing = dump.Location{Func: f.name, File: f.file, Line: f.line, Goroutine: s.goid, Frame: i}
+			if f.user {
+				return
+			}
+		}
+	}
+}
+
+// addRoots adds what the variables lead to: the values of the goroutine first,
+// then the frames from the failing one outwards, so that a spent budget costs the far
+// end.
+func (s *Snapshot) addRoots() {
+	for i := range s.values {
+		v := &s.values[i]
+		if v.t == nil {
+			continue
+		}
+		s.addDynamic(v)
+	}
+	first := 0
+	for i := range s.frames {
+		if s.frames[i].user {
+			first = i
+			break
+		}
+	}
+	for i := first; i < len(s.frames); i++ {
+		s.w.addVars(s.frames[i].vars)
+	}
+	for i := range first {
+		s.w.addVars(s.frames[i].vars)
+	}
+}
+
+func (s *Snapshot) addDynamic(v *snapValue) {
+	secret := s.e.types.secret(v.name)
+	if v.t.direct {
+		var b [8]byte
+		putWord(b[:], v.word)
+		s.w.scan(v.t, b[:], 0, v.name)
+	} else if v.t.size > 0 {
+		s.w.add(v.word, v.t, shapeValue, 0, 0, v.name, secret)
+	}
+}
+
+// addVars adds what variables lead to.
+func (w *walker) addVars(vars []root) {
+	for i := range vars {
+		r := &vars[i]
+		if r.data == nil {
+			continue
+		}
+		r.t.resolve()
+		for j := range r.t.slots {
+			sl := &r.t.slots[j]
+			end := sl.off + sl.typ.size
+			if end > uint64(len(r.data)) {
+				break
+			}
+			if r.known != nil && !allKnown(r.known[sl.off:end]) {
+				continue
+			}
+			name := sl.name
+			if name == "" {
+				name = r.name
+			}
+			w.follow(sl.typ, r.data[sl.off:end], 0, name, sl.secret)
+		}
+	}
+}
+
+func allKnown(known []bool) bool {
+	for _, k := range known {
+		if !k {
+			return false
+		}
+	}
+	return true
+}
+
+// Failing returns the failing user frame.
+func (s *Snapshot) Failing() dump.Location { return s.failing }
+
+// Reason returns the panic value or error and what it wraps, not redacted.
+func (s *Snapshot) Reason() []dump.ErrorInfo { return s.reason }
+
+// Time returns when the snapshot was begun.
+func (s *Snapshot) Time() time.Time { return s.time }
+
+// Pause returns how long phase one took.
+func (s *Snapshot) Pause() time.Duration { return s.pause }
+
+// Outermost returns the names of the goroutine's n outermost functions, the outermost
+// last, without runtime.goexit.
+func (s *Snapshot) Outermost(n int) []string {
+	var names []string
+	for _, f := range s.frames {
+		if f.name != "runtime.goexit" {
+			names = append(names, f.name)
+		}
+	}
+	return names[max(0, len(names)-n):]
+}
+
+// Release gives the snapshot's memory back. It may be called more than once.
+func (s *Snapshot) Release() {
+	if s.stack.data != nil {
+		if b := s.stack.data[:cap(s.stack.data)]; len(b) <= 1<<20 {
+			stackPool.Put(&b)
+		}
+		s.stack.data = nil
+	}
+	s.reads.release()
+	if s.w != nil {
+		s.w.arena.release()
+		s.w = nil
+	}
+	s.frames, s.values, s.others, s.gsignal = nil, nil, nil, nil
+}

@@ -1,0 +1,135 @@
+package capture
+
+import (
+	"runtime"
+	"strings"
+)
+
+// frame is one physical frame of a stack: a function with a frame of its own.
+type frame struct {
+	pc    uint64 // return address into the function, or where it faulted if exact
+	exact bool
+	sp    uint64
+	cfa   uint64
+	fn    *function // nil if the debug info does not know it
+	regs  *registers
+}
+
+// lookup returns the address to look the frame's lines, scopes and variables up
+// at: the call instruction, for a return address is already behind it and may
+// be where a variable's location changes, or the faulting instruction itself.
+func (f *frame) lookup() uint64 {
+	if f.exact {
+		return f.pc
+	}
+	return f.pc - 1
+}
+
+// DWARF numbers of the stack pointer.
+func spReg() uint64 {
+	if runtime.GOARCH == "arm64" {
+		return 31
+	}
+	return 7
+}
+
+// unwinder walks a copied stack by the debug info's frame table.
+type unwinder struct {
+	di    *debugInfo
+	stack *region
+	mem   Memory // with the copied stack laid over it
+	hi    uint64 // end of the stack
+	max   int    // frames
+}
+
+// unwind returns the frames from the function that pc is in outwards. sp is the
+// stack pointer in that function; regs are its registers, as far as known.
+// truncated says that there was more than could be followed.
+func (u *unwinder) unwind(pc, sp uint64, exact bool, sigpc uint64) (frames []frame, truncated bool) {
+	for len(frames) < u.max {
+		f := frame{pc: pc, exact: exact, sp: sp}
+		at := f.lookup() - u.di.bias
+		row, ok := u.di.frames.at(at)
+		if !ok || row.cfaReg != spReg() {
+			return frames, true
+		}
+		f.fn = u.di.functionAt(at)
+		f.cfa = sp + uint64(row.cfaOff)
+		frames = append(frames, f)
+		name := ""
+		if f.fn != nil {
+			name = f.fn.name
+		}
+		if isStackBottom(name) {
+			return frames, false
+		}
+		if f.cfa < sp || f.cfa > u.hi {
+			return frames, true
+		}
+		var ret uint64
+		if row.raReg {
+			return frames, true // only a leaf keeps it in a register, and a leaf has called nobody
+		}
+		ret, err := readWord(u.mem, f.cfa+uint64(row.raOff))
+		if err != nil || ret == 0 {
+			return frames, true
+		}
+		exact = name == "runtime.sigpanic" && (sigpc == 0 || sigpc == ret)
+		pc, sp = ret, f.cfa
+	}
+	return frames, true
+}
+
+// isStackBottom reports whether nothing called the function.
+func isStackBottom(name string) bool {
+	switch name {
+	case "runtime.goexit", "runtime.mstart", "runtime.rt0_go", "runtime.mcall", "runtime.morestack", "runtime.systemstack_switch":
+		return true
+	}
+	return false
+}
+
+// position is a place in the source.
+type position struct {
+	name string // function
+	file string
+	line int
+	decl int // line of the function, 0 if unknown
+}
+
+// innermost returns what the runtime knows of the frame's innermost call.
+func (f *frame) innermost() position {
+	fs := runtime.CallersFrames([]uintptr{uintptr(f.lookup() + 1)})
+	fr, _ := fs.Next()
+	return position{name: fr.Function, file: fr.File, line: fr.Line}
+}
+
+// positions returns where each call of calls (see function.callsAt) stands.
+func (di *debugInfo) positions(f *frame, calls []call) []position {
+	ps := make([]position, len(calls))
+	p := f.innermost()
+	for i, c := range calls {
+		p.name = c.name
+		p.decl = c.declLine
+		ps[i] = p
+		if c.inlined {
+			p = position{line: c.callLine}
+			if files := di.filesOf(f.fn.unit); c.callFile > 0 && c.callFile < len(files) {
+				p.file = files[c.callFile]
+			}
+		}
+	}
+	return ps
+}
+
+// packageOf returns the import path of a function's package.
+func packageOf(fn string) string {
+	if i := strings.IndexByte(fn, '['); i >= 0 { // type arguments have paths of their own
+		fn = fn[:i]
+	}
+	slash := strings.LastIndexByte(fn, '/')
+	if dot := strings.IndexByte(fn[slash+1:], '.'); dot >= 0 {
+		return strings.ReplaceAll(fn[:slash+1+dot], "%2e", ".")
+	}
+	return fn
+}

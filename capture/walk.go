@@ -1,0 +1,562 @@
+package capture
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/otelcoredumpy/otelcoredumpy/dump"
+)
+
+// shape says how an object's bytes are laid out.
+type shape uint8
+
+const (
+	shapeValue shape = iota // one value of type t
+	shapeArray              // n elements of type t
+	shapeText               // the bytes of a string; has no ID in the dump
+	shapeMap                // n keys and elements of the map type t
+	shapeChan               // n elements of the channel type t, oldest first
+)
+
+// object is a piece of memory that was found, and its copy.
+type object struct {
+	addr   uint64
+	t      *typ
+	name   string // of the variable, field or map key that led here
+	data   []byte // the copy; shorter than the whole if a limit cut it
+	total  int64  // elements (array, map, channel) or bytes (text) that there are
+	n      int64  // … that were copied
+	cap    int64  // of a channel
+	id     dump.ObjectID
+	shape  shape
+	reason dump.Reason // why nothing was copied
+	depth  uint8
+	done   bool
+	late   bool
+	closed bool // of a channel
+	stale  bool // its memory is no longer in use
+}
+
+// secretLookahead is how many bytes of a text are read beyond its limit, so that it is
+// judged on more than what is kept: a secret that crosses the limit is still seen.
+const secretLookahead = 4096
+
+// maxValueBytes is how much of one value is copied: a struct may contain a huge
+// array.
+const maxValueBytes = 1 << 20
+
+// walker copies the objects that values lead to, breadth first. An object is
+// copied once, by address and type.
+type walker struct {
+	cfg   *Config
+	depth uint8
+	types *typeTable
+	info  *debugInfo // nil: closures are not followed
+	mem   Memory
+	heap  heap
+	mheap uint64
+	lay   *layout
+	arena arena
+	late  bool
+
+	objects []object
+	next    int // the first object not yet copied
+	ids     dump.ObjectID
+	index   []int32 // hash table of 1+index in objects; its length is a power of two
+
+	deadline time.Time
+	stop     dump.Reason // why the walk stopped before its end
+	rtypes   [256]struct {
+		addr uint64
+		t    *typ
+	}
+	itabs map[uint64]*typ
+	hits  struct{ depth, collection, str, objects, bytes int64 }
+}
+
+func newWalker(cfg *Config, depth int, types *typeTable, info *debugInfo, lay *layout, mheap uint64) *walker {
+	return &walker{cfg: cfg, depth: uint8(min(depth, 250)), types: types, info: info, lay: lay, mheap: mheap, index: make([]int32, 1024), itabs: map[uint64]*typ{}}
+}
+
+// over sets what the walker reads: this process with a copied stack laid over it.
+func (w *walker) over(stack region) {
+	o := &overlay{stack, self{}}
+	w.mem = o
+	w.heap = newHeap(self{}, w.lay, w.mheap, &o.region)
+}
+
+func hashObject(addr uint64, id uint32, s shape, total int64) uint64 {
+	h := addr*0x9e3779b97f4a7c15 ^ uint64(id)*0xc2b2ae3d27d4eb4f ^ uint64(s)<<57
+	if s == shapeArray || s == shapeText {
+		h ^= uint64(total) * 0x165667b19e3779f9
+	}
+	return h ^ h>>29
+}
+
+func (o *object) is(addr uint64, t *typ, s shape, total int64) bool {
+	return o.addr == addr && o.t == t && o.shape == s && (o.total == total || s != shapeArray && s != shapeText)
+}
+
+// find returns the object, or nil if it was not captured.
+func (w *walker) find(addr uint64, t *typ, s shape, total int64) *object {
+	mask := uint64(len(w.index) - 1)
+	for i := hashObject(addr, t.id, s, total) & mask; ; i = (i + 1) & mask {
+		k := w.index[i]
+		if k == 0 {
+			return nil
+		}
+		if o := &w.objects[k-1]; o.is(addr, t, s, total) {
+			return o
+		}
+	}
+}
+
+// add notes an object to be copied, if it is new and within the limits.
+func (w *walker) add(addr uint64, t *typ, s shape, total int64, depth uint8, name string, secret bool) *object {
+	if o := w.find(addr, t, s, total); o != nil {
+		if secret {
+			o.name = name // of several names the one that must be redacted counts
+		}
+		return o
+	}
+	if depth > w.depth {
+		w.hits.depth++
+		return nil
+	}
+	if len(w.objects) >= w.cfg.MaxObjects {
+		w.hits.objects++
+		return nil
+	}
+	o := object{addr: addr, t: t, shape: s, total: total, depth: depth, name: name, late: w.late}
+	if s != shapeText {
+		w.ids++
+		o.id = w.ids
+	}
+	w.objects = append(w.objects, o)
+	if len(w.objects)*2 > len(w.index) {
+		w.index = make([]int32, 2*len(w.index))
+		for i := range w.objects {
+			w.insert(i)
+		}
+	} else {
+		w.insert(len(w.objects) - 1)
+	}
+	return &w.objects[len(w.objects)-1]
+}
+
+func (w *walker) insert(i int) {
+	o := &w.objects[i]
+	mask := uint64(len(w.index) - 1)
+	k := hashObject(o.addr, o.t.id, o.shape, o.total) & mask
+	for w.index[k] != 0 {
+		k = (k + 1) & mask
+	}
+	w.index[k] = int32(i + 1)
+}
+
+// run copies objects until there are no more or a budget is spent.
+func (w *walker) run(deadline time.Time) {
+	w.deadline = deadline
+	w.stop = dump.Whole
+	for n := 0; w.next < len(w.objects); n++ {
+		if n%32 == 0 && !deadline.IsZero() && time.Now().After(deadline) {
+			w.stop = dump.TimeBudget
+			return
+		}
+		if w.arena.used >= w.cfg.MaxBytes {
+			w.stop = dump.ByteBudget
+			w.hits.bytes += int64(len(w.objects) - w.next)
+			return
+		}
+		i := w.next
+		w.next++
+		w.copyObject(i)
+	}
+}
+
+// copyObject copies an object and adds what it leads to. Adding may move
+// w.objects, so the object is written back by its index.
+func (w *walker) copyObject(i int) {
+	o := w.objects[i]
+	if o.done {
+		return
+	}
+	o.done = true
+	o.late = w.late
+	if !w.heap.used(o.addr) {
+		o.reason = dump.Unreadable
+		o.stale = true
+		w.objects[i] = o
+		return
+	}
+	switch o.shape {
+	case shapeValue:
+		o.data, o.reason = w.copy(o.addr, min(o.t.size, maxValueBytes))
+	case shapeArray:
+		o.n = min(o.total, int64(w.maxElems(o.t)))
+		if o.n < o.total {
+			w.hits.collection++
+		}
+		o.data, o.reason = w.copy(o.addr, uint64(o.n)*o.t.size)
+	case shapeMap:
+		w.copyMap(&o)
+	case shapeChan:
+		w.copyChan(&o)
+	}
+	// Names that are secret were set by add, which may have happened since o was copied.
+	o.name = w.objects[i].name
+	w.objects[i] = o
+	if o.data == nil {
+		return
+	}
+	switch o.shape {
+	case shapeValue:
+		w.scan(o.t, o.data, o.depth, o.name)
+	case shapeArray, shapeChan:
+		t := o.t
+		if o.shape == shapeChan {
+			t = t.elem
+		}
+		if len(t.resolve().slots) == 0 {
+			return
+		}
+		for off := uint64(0); off+t.size <= uint64(len(o.data)); off += t.size {
+			w.scan(t, o.data[off:off+t.size], o.depth, o.name)
+			if w.arena.used >= w.cfg.MaxBytes {
+				return
+			}
+		}
+	case shapeMap:
+		ks, es := o.t.key.size, o.t.elem.size
+		for e := range o.n {
+			at := uint64(e) * (ks + es)
+			key := o.data[at : at+ks]
+			w.scan(o.t.key, key, o.depth, o.name)
+			name := o.name
+			if o.t.key.kind == dump.String {
+				if text, ok := w.textOf(key); ok && len(text) <= 64 {
+					name = string(text)
+				}
+			}
+			w.scan(o.t.elem, o.data[at+ks:at+ks+es], o.depth, name)
+			if w.arena.used >= w.cfg.MaxBytes {
+				return
+			}
+		}
+	}
+}
+
+// maxElems is how many elements of type t are copied: bytes are text.
+func (w *walker) maxElems(t *typ) int {
+	if t.kind == dump.Uint8 {
+		return w.cfg.MaxStringLen + secretLookahead
+	}
+	n := w.cfg.MaxArrayValues
+	if t.size > 0 {
+		n = min(n, int(max(1, maxValueBytes/t.size)))
+	}
+	return n
+}
+
+// copy copies n bytes into the arena.
+func (w *walker) copy(addr, n uint64) ([]byte, dump.Reason) {
+	b := w.arena.alloc(int(n))
+	if err := w.mem.ReadAt(b, addr); err != nil {
+		return nil, dump.Unreadable
+	}
+	return b, dump.Whole
+}
+
+// textOf returns the copied bytes of the string whose header is h.
+func (w *walker) textOf(h []byte) ([]byte, bool) {
+	n := int64(word(h, 8))
+	if n == 0 {
+		return nil, true
+	}
+	o := w.find(word(h, 0), w.types.bytes, shapeText, n)
+	if o == nil || o.data == nil {
+		return nil, false
+	}
+	return o.data, true
+}
+
+// scan adds what a value of type t with the bytes data leads to. depth is the depth of the object that
+// the value is in.
+func (w *walker) scan(t *typ, data []byte, depth uint8, name string) {
+	t.resolve()
+	for i := range t.slots {
+		s := &t.slots[i]
+		if s.off+s.typ.size > uint64(len(data)) {
+			return
+		}
+		n, secret := s.name, s.secret
+		if n == "" {
+			n = name
+		}
+		w.follow(s.typ, data[s.off:s.off+s.typ.size], depth, n, secret)
+	}
+}
+
+// follow adds what one slot leads to.
+func (w *walker) follow(t *typ, b []byte, depth uint8, name string, secret bool) {
+	switch t.kind {
+	case dump.String:
+		w.addText(word(b, 0), int64(word(b, 8)), depth, name, secret)
+	case dump.Pointer:
+		p := word(b, 0)
+		if t.resolve(); p != 0 && t.elem != nil {
+			w.add(p, t.elem, shapeValue, 0, depth+1, name, secret)
+		}
+	case dump.Slice:
+		p, n, c := word(b, 0), int64(word(b, 8)), int64(word(b, 16))
+		if t.resolve(); n > 0 && n <= c && t.elem != nil && p != 0 {
+			w.add(p, t.elem, shapeArray, n, depth+1, name, secret)
+		}
+	case dump.Map:
+		if p := word(b, 0); p != 0 {
+			w.add(p, t, shapeMap, 0, depth+1, name, secret)
+		}
+	case dump.Chan:
+		if p := word(b, 0); p != 0 {
+			w.add(p, t, shapeChan, 0, depth+1, name, secret)
+		}
+	case dump.Func:
+		if p := word(b, 0); p != 0 {
+			if _, ct := w.closure(p); ct != nil {
+				w.add(p, ct, shapeValue, 0, depth+1, name, secret)
+			}
+		}
+	case dump.Interface:
+		dyn := w.dynamic(t, b)
+		if dyn == nil {
+			return
+		}
+		if dyn.direct {
+			w.scan(dyn, b[8:16], depth, name)
+			return
+		}
+		if dyn.size > 0 {
+			w.add(word(b, 8), dyn, shapeValue, 0, depth, name, secret)
+		}
+	case dump.Array:
+		t.resolve()
+		n := min(uint64(t.len), uint64(w.cfg.MaxArrayValues))
+		for i := range n {
+			w.scan(t.elem, b[i*t.elem.size:(i+1)*t.elem.size], depth, name)
+		}
+	}
+}
+
+// addText copies a string's bytes at once: they lead nowhere, and are what
+// people look for first.
+func (w *walker) addText(p uint64, n int64, depth uint8, name string, secret bool) {
+	if p == 0 || n <= 0 || n > 1<<40 || w.arena.used >= w.cfg.MaxBytes {
+		return
+	}
+	o := w.add(p, w.types.bytes, shapeText, n, min(depth, w.depth), name, secret)
+	if o == nil || o.done {
+		return
+	}
+	o.done = true
+	if !w.heap.used(p) {
+		o.reason, o.stale = dump.Unreadable, true
+		return
+	}
+	o.n = min(n, int64(w.cfg.MaxStringLen+secretLookahead))
+	if n > int64(w.cfg.MaxStringLen) {
+		w.hits.str++
+	}
+	o.data, o.reason = w.copy(p, uint64(o.n))
+}
+
+// dynamic returns the dynamic type of an interface value, nil for a nil
+// interface or one that does not make sense.
+func (w *walker) dynamic(t *typ, b []byte) *typ {
+	p := word(b, 0)
+	if p == 0 {
+		return nil
+	}
+	if t.resolve(); t.methods {
+		return w.ofItab(p)
+	}
+	return w.ofRtype(p)
+}
+
+func (w *walker) ofRtype(p uint64) *typ {
+	c := &w.rtypes[p>>5&255]
+	if c.addr != p {
+		c.addr, c.t = p, w.types.at(p)
+	}
+	return c.t
+}
+
+// ofItab returns the dynamic type that an itab (internal/abi/iface.go) stands
+// for. Its copy of the type's hash tells it from anything else.
+func (w *walker) ofItab(p uint64) *typ {
+	if t, ok := w.itabs[p]; ok {
+		return t
+	}
+	var t *typ
+	var b [20]byte
+	var hash [4]byte
+	if w.mem.ReadAt(b[:], p) == nil {
+		if at := word(b[:], 8); w.mem.ReadAt(hash[:], at+16) == nil && binary.LittleEndian.Uint32(hash[:]) == binary.LittleEndian.Uint32(b[16:]) {
+			t = w.ofRtype(at)
+		}
+	}
+	w.itabs[p] = t
+	return t
+}
+
+// copyMap copies a map's keys and elements. A map that is being written at the
+// same time may give an entry twice, or not at all; it does no harm.
+func (w *walker) copyMap(o *object) {
+	t := o.t.resolve()
+	l, m := w.lay, &t.mapping
+	if t.key == nil || t.elem == nil || m.groupSize == 0 || m.slotSize == 0 || m.groupSize > maxValueBytes ||
+		m.groupSize < 8+8*m.slotSize || m.elemOff > m.slotSize {
+		o.reason = dump.Unsupported
+		return
+	}
+	var h [64]byte
+	if w.mem.ReadAt(h[:48], o.addr) != nil {
+		o.reason = dump.Unreadable
+		return
+	}
+	o.total = int64(word(h[:], int(l.mapUsed)))
+	dir, dirLen := word(h[:], int(l.mapDirPtr)), word(h[:], int(l.mapDirLen))
+	if o.total < 0 || o.total > 1<<40 || dirLen > 1<<32 {
+		o.reason = dump.Unreadable
+		return
+	}
+	want := min(o.total, int64(w.cfg.MaxMapEntries))
+	if want < o.total {
+		w.hits.collection++
+	}
+	c := mapCopy{w: w, t: t, want: want, group: make([]byte, m.groupSize), out: make([]byte, 0, 1024)}
+	switch {
+	case want == 0:
+	case dirLen == 0:
+		c.copyGroups(dir, 1)
+	default:
+		for i := uint64(0); i < dirLen && c.n < want && c.visits < maxMapVisits; i++ {
+			c.visits++
+			table, err := readWord(w.mem, dir+8*i)
+			if err != nil {
+				c.failed = true
+				break
+			}
+			var tb [48]byte
+			if w.mem.ReadAt(tb[:40], table) != nil {
+				c.failed = true
+				break
+			}
+			if word(tb[:], int(l.tabIndex)) != i {
+				continue // the same table as at its first index, or a stale one
+			}
+			groups := word(tb[:], int(l.tabGroups+l.groupsData))
+			c.copyGroups(groups, word(tb[:], int(l.tabGroups+l.groupsLengthMask))+1)
+		}
+	}
+	if c.failed && c.n == 0 {
+		o.reason = dump.Unreadable
+		return
+	}
+	o.n = c.n
+	o.data = w.arena.alloc(len(c.out))
+	copy(o.data, c.out)
+}
+
+// maxMapVisits bounds how many slots of one map are looked at.
+const maxMapVisits = 1 << 20
+
+type mapCopy struct {
+	w      *walker
+	t      *typ
+	want   int64
+	group  []byte
+	out    []byte
+	n      int64
+	visits int
+	failed bool
+}
+
+// copyGroups goes through count groups (internal/runtime/maps/group.go): eight
+// control bytes, of which one with its top bit clear marks a full slot, then
+// eight slots.
+func (c *mapCopy) copyGroups(at, count uint64) {
+	m := &c.t.mapping
+	ks, es := c.t.key.size, c.t.elem.size
+	for g := uint64(0); g < count && c.n < c.want && c.visits < maxMapVisits; g++ {
+		c.visits += 8
+		if c.w.mem.ReadAt(c.group, at+g*m.groupSize) != nil {
+			c.failed = true
+			return
+		}
+		for s := uint64(0); s < 8 && c.n < c.want; s++ {
+			if c.group[s]&0x80 != 0 {
+				continue
+			}
+			slot := c.group[8+s*m.slotSize : 8+(s+1)*m.slotSize]
+			start := len(c.out)
+			if !c.append(slot, 0, ks, m.indirectKey) || !c.append(slot, m.elemOff, es, m.indirectElem) {
+				c.out = c.out[:start]
+				c.failed = true
+				continue
+			}
+			c.n++
+		}
+	}
+}
+
+func (c *mapCopy) append(slot []byte, off, size uint64, indirect bool) bool {
+	if size > maxValueBytes || uint64(len(c.out))+size > 8*maxValueBytes {
+		return false
+	}
+	if !indirect {
+		if off+size > uint64(len(slot)) {
+			return false
+		}
+		c.out = append(c.out, slot[off:off+size]...)
+		return true
+	}
+	if off+8 > uint64(len(slot)) {
+		return false
+	}
+	n := len(c.out)
+	c.out = append(c.out, make([]byte, size)...)
+	return c.w.mem.ReadAt(c.out[n:], word(slot, int(off))) == nil
+}
+
+// copyChan copies a channel's buffer, oldest element first.
+func (w *walker) copyChan(o *object) {
+	l := w.lay
+	t := o.t.resolve()
+	var h [64]byte
+	if t.elem == nil || w.mem.ReadAt(h[:], o.addr) != nil {
+		o.reason = dump.Unreadable
+		return
+	}
+	count, size := word(h[:], int(l.cCount)), word(h[:], int(l.cSize))
+	buf, recv := word(h[:], int(l.cBuf)), word(h[:], int(l.cRecvX))
+	o.closed = binary.LittleEndian.Uint32(h[l.cClosed:]) != 0
+	if count > size || recv > size || size > 1<<40 {
+		o.reason = dump.Unreadable
+		return
+	}
+	o.total, o.cap = int64(count), int64(size)
+	n := min(count, uint64(w.maxElems(t.elem)))
+	es := t.elem.size
+	b := w.arena.alloc(int(n * es))
+	for i := range n {
+		at := buf + (recv+i)%size*es
+		if es > 0 && w.mem.ReadAt(b[i*es:(i+1)*es], at) != nil {
+			o.reason = dump.Unreadable
+			return
+		}
+	}
+	o.n, o.data = int64(n), b
+	if o.n < o.total {
+		w.hits.collection++
+	}
+}

@@ -1,0 +1,88 @@
+package dump
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// compressMin is the payload length below which compression is not tried.
+const compressMin = 64
+
+// encoderPools keep one encoder per level and processor, because making one
+// costs more than compressing a chunk.
+var encoderPools [zstd.SpeedBestCompression + 1]sync.Pool
+
+// compress appends the zstd frame of src to dst.
+func compress(dst, src []byte, level zstd.EncoderLevel) ([]byte, error) {
+	pool := &encoderPools[level]
+	enc, _ := pool.Get().(*zstd.Encoder)
+	if enc == nil {
+		var err error
+		enc, err = zstd.NewWriter(nil,
+			zstd.WithEncoderLevel(level),
+			zstd.WithEncoderConcurrency(1),
+			zstd.WithEncoderCRC(false), // the frame header has a checksum
+			zstd.WithWindowSize(1<<20),
+			zstd.WithLowerEncoderMem(true),
+		)
+		if err != nil {
+			return nil, fmt.Errorf("make zstd encoder: %w", err)
+		}
+	}
+	dst = enc.EncodeAll(src, dst)
+	pool.Put(enc)
+	return dst, nil
+}
+
+// decodeAll is the shared decoder of payloads. It has no goroutines of its own.
+var decodeAll = sync.OnceValues(func() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil,
+		zstd.WithDecoderMaxMemory(maxSection),
+		zstd.WithDecoderMaxWindow(maxWindow),
+		zstd.WithDecodeAllCapLimit(true),
+	)
+})
+
+var errRawLength = errors.New("does not have the length that is declared")
+
+// plausible is how long a payload may be declared to be for its memory to be
+// allocated at once: ordinary data compresses no better than that.
+func plausible(stored int) int { return 64*stored + 1<<20 }
+
+// decompress returns the payload that was compressed into src. raw is its
+// length as the file declares it, at most maxSection. It is not trusted:
+// whatever it says, memory is allocated in proportion to src or to what has
+// really been decompressed, and the result has that length or is an error.
+func decompress(src []byte, raw int) ([]byte, error) {
+	if raw <= plausible(len(src)) {
+		dec, err := decodeAll()
+		if err != nil {
+			return nil, fmt.Errorf("make zstd decoder: %w", err)
+		}
+		out, err := dec.DecodeAll(src, make([]byte, 0, raw))
+		if errors.Is(err, zstd.ErrDecoderSizeExceeded) || err == nil && len(out) != raw {
+			return nil, errRawLength
+		}
+		return out, err
+	}
+	dec, err := zstd.NewReader(bytes.NewReader(src),
+		zstd.WithDecoderConcurrency(1),
+		zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxMemory(maxSection),
+		zstd.WithDecoderMaxWindow(maxWindow),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("make zstd decoder: %w", err)
+	}
+	defer dec.Close()
+	out, err := io.ReadAll(io.LimitReader(dec, int64(raw)+1))
+	if err == nil && len(out) != raw {
+		return nil, errRawLength
+	}
+	return out, err
+}
