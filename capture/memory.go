@@ -42,15 +42,22 @@ func (self) ReadAt(buf []byte, addr uint64) (err error) {
 }
 
 // peek copies from an address that may be anything. The race detector must not
-// see it, since it races with the program by design, and checkptr must not, since
-// the address is an integer made a pointer.
+// see it, since it races with the program by design (the builtin copy tells it,
+// memmove does not), and checkptr must not, since the address is an integer made a
+// pointer.
 //
 //go:norace
 //go:nocheckptr
 //go:noinline
 func peek(buf []byte, addr uintptr) {
-	copy(buf, unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&addr))), len(buf)))
+	memmove(unsafe.Pointer(unsafe.SliceData(buf)), *(*unsafe.Pointer)(unsafe.Pointer(&addr)), uintptr(len(buf)))
 }
+
+// memmove is the runtime's; it is push-linknamed there (runtime/stubs.go).
+//
+//go:noescape
+//go:linkname memmove runtime.memmove
+func memmove(to, from unsafe.Pointer, n uintptr)
 
 // guarded runs f with faults of this goroutine turned into panics.
 func guarded(f func()) {

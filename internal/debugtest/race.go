@@ -1,0 +1,5 @@
+//go:build race
+
+package debugtest
+
+const raceEnabled = true
