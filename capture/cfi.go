@@ -41,16 +41,16 @@ func parseFrames(b []byte, order binary.ByteOrder) (*frameTable, error) {
 	t := &frameTable{}
 	cies := map[int]*cie{}
 	for off := 0; off+8 <= len(b); {
-		n := int(order.Uint32(b[off:]))
+		n := int64(order.Uint32(b[off:]))
 		start := off + 4
 		if n == 0 {
 			off = start
 			continue
 		}
-		if n >= 0xfffffff0 || n < 4 || start+n > len(b) {
+		if n >= 0xfffffff0 || n < 4 || int64(start)+n > int64(len(b)) {
 			return nil, errFrames
 		}
-		body := b[start : start+n]
+		body := b[start : start+int(n)]
 		id := order.Uint32(body)
 		if id == math.MaxUint32 {
 			c, err := parseCIE(body[4:])
@@ -65,7 +65,7 @@ func parseFrames(b []byte, order binary.ByteOrder) (*frameTable, error) {
 				t.fdes = append(t.fdes, fde{low, low + size, c, body[20:]})
 			}
 		}
-		off = start + n
+		off = start + int(n)
 	}
 	sort.Slice(t.fdes, func(i, j int) bool { return t.fdes[i].low < t.fdes[j].low })
 	return t, nil

@@ -219,8 +219,8 @@ const (
 func (di *debugInfo) readUnits(info []byte) error {
 	r := di.data.Reader()
 	for off := 0; off+11 <= len(info); {
-		n := int(binary.LittleEndian.Uint32(info[off:]))
-		if n >= 0xfffffff0 || n <= 0 || off+4+n > len(info) {
+		n := int64(binary.LittleEndian.Uint32(info[off:]))
+		if n >= 0xfffffff0 || n <= 0 || int64(off)+4+n > int64(len(info)) {
 			return fmt.Errorf("reading debug info: unit at %#x has length %#x", off, n)
 		}
 		version := int(binary.LittleEndian.Uint16(info[off+4:]))
@@ -228,8 +228,8 @@ func (di *debugInfo) readUnits(info []byte) error {
 		if version >= 5 {
 			first = off + 12 // unit type
 		}
-		u := &unit{off: dwarf.Offset(first), end: dwarf.Offset(off + 4 + n), version: version}
-		off += 4 + n
+		u := &unit{off: dwarf.Offset(first), end: dwarf.Offset(off + 4 + int(n)), version: version}
+		off += 4 + int(n)
 		r.Seek(u.off)
 		e, err := r.Next()
 		if err != nil {

@@ -245,7 +245,7 @@ func (d *decoder) fn(v *dump.Value, p uint64, at place) {
 	if p == 0 {
 		return
 	}
-	pc, err := readWord(d.w.mem, p)
+	pc, err := d.w.mem.word(p)
 	if err != nil {
 		v.Reason = dump.Unreadable
 		return

@@ -238,7 +238,7 @@ func (s *Snapshot) readOthers(deadline time.Time) []other {
 			continue
 		}
 		s.w.over(p.stack)
-		mem := s.w.mem
+		mem := &s.w.mem
 		u := unwinder{di: di, stack: &p.stack, mem: mem, hi: p.hi, max: maxOtherFrames}
 		frames, _ := u.unwind(p.pc, p.sp, false, 0)
 		out[i].frames = s.e.readFrames(di, frames, mem, &s.reads, maxOtherFrames)

@@ -117,6 +117,13 @@ func (e *Engine) load() {
 		e.layout.Store(&l)
 	}
 	e.info.Store(di)
+	// What a failing request will ask for first: the functions of the program's own
+	// packages and of those that call them.
+	for _, u := range di.units {
+		if u.name == "runtime" || u.name == "net/http" || e.isUser(u.name+".f") {
+			di.functionsOf(u)
+		}
+	}
 }
 
 // Ready waits until the program's debug info is loaded. It returns nil if it is,

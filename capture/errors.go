@@ -175,7 +175,7 @@ func (c *chain) text(s datum, names ...string) (string, bool) {
 			continue
 		}
 		if b := s.field(f); b != nil {
-			if t, err := readStringAt(c.w.mem, word(b, 0), int64(word(b, 8)), c.limit); err == nil {
+			if t, err := readStringAt(&c.w.mem, word(b, 0), int64(word(b, 8)), c.limit); err == nil {
 				return t, true
 			}
 		}
@@ -256,7 +256,7 @@ func (c *chain) stringOf(s datum) string {
 	if s.t.kind != dump.String || len(s.b) < 16 {
 		return ""
 	}
-	v, _ := readStringAt(c.w.mem, word(s.b, 0), int64(word(s.b, 8)), c.limit)
+	v, _ := readStringAt(&c.w.mem, word(s.b, 0), int64(word(s.b, 8)), c.limit)
 	return v
 }
 

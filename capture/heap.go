@@ -6,7 +6,7 @@ import "runtime"
 // stack that a goroutine had before it moved, an object that was collected. A
 // variable that is dead, though the debug info still places it, may point there.
 type heap struct {
-	mem    Memory
+	rd     reader
 	arenas uint64 // address of the array of *heapArena; 0: unknown, everything counts as used
 	l      *layout
 	stack  *region
@@ -31,9 +31,9 @@ func arenaBase() uint64 {
 }
 
 func newHeap(mem Memory, l *layout, mheap uint64, stack *region) heap {
-	h := heap{mem: mem, l: l, stack: stack}
+	h := heap{rd: reader{Memory: mem}, l: l, stack: stack}
 	if mheap != 0 && runtime.GOOS != "windows" {
-		h.arenas, _ = readWord(mem, mheap+l.mheapArenas)
+		h.arenas, _ = h.rd.word(mheap + l.mheapArenas)
 	}
 	return h
 }
@@ -52,23 +52,23 @@ func (h *heap) used(p uint64) bool {
 	if i >= 1<<22 {
 		return true
 	}
-	arena, err := readWord(h.mem, h.arenas+8*i)
+	arena, err := h.rd.word(h.arenas + 8*i)
 	if err != nil || arena == 0 {
 		return true // not the heap's
 	}
-	span, err := readWord(h.mem, arena+h.l.arenaSpans+8*(p/pageSize%(heapArenaBytes/pageSize)))
+	span, err := h.rd.word(arena + h.l.arenaSpans + 8*(p/pageSize%(heapArenaBytes/pageSize)))
 	if err != nil {
 		return true
 	}
 	if span == 0 {
 		return false
 	}
-	var b [128]byte
-	if h.mem.ReadAt(b[:], span) != nil {
+	b, err := h.rd.bytes(span, 128)
+	if err != nil {
 		return true
 	}
-	low := word(b[:], int(h.l.spanStart))
-	high := low + word(b[:], int(h.l.spanPages))*pageSize
+	low := word(b, int(h.l.spanStart))
+	high := low + word(b, int(h.l.spanPages))*pageSize
 	if p < low || p >= high {
 		return false // a free page maps to any span
 	}

@@ -490,3 +490,44 @@ func TestReleased(t *testing.T) {
 		t.Error("a released snapshot was encoded")
 	}
 }
+
+// TestColdStart captures before debug info is there: the stack is copied at once,
+// and its variables are found later.
+func TestColdStart(t *testing.T) {
+	e := engine(t, nil)
+	warm := e.Chill()
+	s := coldSnapshot(t, e, "kept on the stack", &tree{Name: "on the heap"})
+	warm()
+	r := encode(t, s, nil)
+	g, err := r.Failing()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := userFrames(g)[0]
+	checkVars(t, r, f, map[string]string{"word": `"kept on the stack"`, "heap": `&{Name:"on the heap" Kids:nil Up:nil}`}, false)
+	if f.Func != "github.com/otelcoredumpy/otelcoredumpy/capture_test.coldSnapshot" || len(f.Vars) < 3 {
+		t.Errorf("%s has %d variables", f.Func, len(f.Vars))
+	}
+	late := 0
+	for o, err := range r.Objects() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Late {
+			late++
+		}
+	}
+	if late == 0 {
+		t.Error("what was read from the heap afterwards is not marked late")
+	}
+}
+
+//go:noinline
+func coldSnapshot(t *testing.T, e *capture.Engine, word string, heap *tree) *capture.Snapshot {
+	s, err := e.Snapshot(capture.Event{Trigger: dump.TriggerManual})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(word, heap.Name) // keeps them alive
+	return s
+}

@@ -28,7 +28,7 @@ type root struct {
 type locator struct {
 	di    *debugInfo
 	types *typeTable
-	mem   Memory // with the copied stack laid over it
+	mem   *reader // with the copied stack laid over it
 	arena *arena
 }
 
@@ -82,7 +82,7 @@ func (l *locator) root(f *frame, c *call, v *variable) root {
 func (l *locator) typeOf(f *frame, c *call, v *variable) *typ {
 	if v.dictIndex > 0 {
 		if p, ok := l.hidden(f, c, ".dict"); ok {
-			if rt, err := readWord(l.mem, p+8*uint64(v.dictIndex-1)); err == nil {
+			if rt, err := l.mem.word(p + 8*uint64(v.dictIndex-1)); err == nil {
 				if t := l.types.at(rt); t != nil {
 					return t
 				}
@@ -271,7 +271,7 @@ func (l *locator) escape(r *root) {
 // closure returns the name of the function that a func value at p calls, and a
 // struct type of its captured variables, nil if it has none.
 func (w *walker) closure(p uint64) (name string, t *typ) {
-	pc, err := readWord(w.mem, p)
+	pc, err := w.mem.word(p)
 	if err != nil || pc == 0 {
 		return "", nil
 	}

@@ -91,21 +91,35 @@ func (o *overlay) ReadAt(buf []byte, addr uint64) error {
 	return o.under.ReadAt(buf, addr)
 }
 
-func readWord(m Memory, addr uint64) (uint64, error) {
-	var b [8]byte
-	if err := m.ReadAt(b[:], addr); err != nil {
+// reader reads small things from a Memory without allocating: what is passed to an
+// interface's method escapes, so the buffer is part of the reader. It belongs to one
+// goroutine.
+type reader struct {
+	Memory
+	buf [128]byte
+}
+
+// bytes reads n bytes, at most 128. They are good until the next call.
+func (r *reader) bytes(addr uint64, n int) ([]byte, error) {
+	b := r.buf[:n]
+	return b, r.ReadAt(b, addr)
+}
+
+func (r *reader) word(addr uint64) (uint64, error) {
+	b := r.buf[:8]
+	if err := r.ReadAt(b, addr); err != nil {
 		return 0, err
 	}
-	return binary.LittleEndian.Uint64(b[:]), nil
+	return word(b, 0), nil
 }
 
 // readString reads a string header at addr and at most limit bytes of content.
 func readString(m Memory, addr uint64, limit int) (string, error) {
-	var h [16]byte
-	if err := m.ReadAt(h[:], addr); err != nil {
+	h := make([]byte, 16)
+	if err := m.ReadAt(h, addr); err != nil {
 		return "", err
 	}
-	return readStringAt(m, word(h[:], 0), int64(word(h[:], 8)), limit)
+	return readStringAt(m, word(h, 0), int64(word(h, 8)), limit)
 }
 
 func readStringAt(m Memory, data uint64, n int64, limit int) (string, error) {

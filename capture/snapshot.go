@@ -168,11 +168,12 @@ func (s *Snapshot) copyOwn() {
 		if gsignalBytes == 0 {
 			return
 		}
-		gs, err := readWord(self{}, word(g[:], int(l.gM))+l.mGsignal)
+		r := reader{Memory: self{}}
+		gs, err := r.word(word(g[:], int(l.gM)) + l.mGsignal)
 		if err != nil {
 			return
 		}
-		top, err := readWord(self{}, gs+l.gStack+8)
+		top, err := r.word(gs + l.gStack + 8)
 		if err != nil || top < gsignalBytes {
 			return
 		}
@@ -211,24 +212,30 @@ func (s *Snapshot) findReason() {
 // stack, which has been copied.
 func (s *Snapshot) findPanics(c *chain) {
 	l := s.e.layout.Load()
-	p, err := readWord(s.w.mem, s.g+l.gPanic)
-	if err != nil {
-		return
-	}
-	// The list's head was read later than the stack was copied; nothing has
-	// changed in between but where the stack lies.
-	if hi, err := readWord(self{}, s.g+l.gStack+8); err == nil {
-		p += s.hi - hi
+	// The list's head is read later than the stack was copied; nothing has changed
+	// in between but where the stack lies. It may even move between the two reads.
+	var p uint64
+	for hi := ^s.hi; ; {
+		now, err1 := s.w.mem.word(s.g + l.gStack + 8)
+		head, err2 := s.w.mem.word(s.g + l.gPanic)
+		if err1 != nil || err2 != nil || head == 0 {
+			return
+		}
+		if p = head + s.hi - now; now == hi {
+			break
+		}
+		hi = now
 	}
 	var newest [2]uint64
 	for n, k := 0, 0; p != 0 && n < 64; n++ {
-		var b [128]byte
-		if s.w.mem.ReadAt(b[:104], p) != nil {
+		b, err := s.w.mem.bytes(p, 104)
+		if err != nil {
 			return
 		}
-		arg := [2]uint64{word(b[:], int(l.pArg)), word(b[:], int(l.pArg+8))}
-		p = word(b[:], int(l.pLink))
-		if b[l.pGoexit] != 0 || b[l.pGoexit+1] != 0 { // Goexit, or a deferreturn
+		arg := [2]uint64{word(b, int(l.pArg)), word(b, int(l.pArg+8))}
+		goexit := b[l.pGoexit] != 0 || b[l.pGoexit+1] != 0 // Goexit, or a deferreturn
+		p = word(b, int(l.pLink))
+		if goexit {
 			continue
 		}
 		t := s.w.ofRtype(arg[0])
@@ -259,7 +266,7 @@ func (s *Snapshot) addValue(c *chain, name string, kind dump.VarKind, v any) {
 
 // locate unwinds the copied stack and reads its variables.
 func (s *Snapshot) locate(di *debugInfo) {
-	mem := s.w.mem
+	mem := &s.w.mem
 	u := unwinder{di: di, stack: &s.stack, mem: mem, hi: s.hi, max: s.e.cfg.MaxFrames + 64}
 	frames, _ := u.unwind(s.startPC, s.startSP, false, s.sigPC)
 	if len(frames) == 0 {
@@ -277,7 +284,7 @@ func (s *Snapshot) locate(di *debugInfo) {
 }
 
 // readFrames reads the calls of physical frames, and their variables.
-func (e *Engine) readFrames(di *debugInfo, frames []frame, mem Memory, a *arena, limit int) []snapFrame {
+func (e *Engine) readFrames(di *debugInfo, frames []frame, mem *reader, a *arena, limit int) []snapFrame {
 	loc := locator{di: di, types: e.types, mem: mem, arena: a}
 	var out []snapFrame
 	for i := range frames {

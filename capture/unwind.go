@@ -37,7 +37,7 @@ func spReg() uint64 {
 type unwinder struct {
 	di    *debugInfo
 	stack *region
-	mem   Memory // with the copied stack laid over it
+	mem   *reader // with the copied stack laid over it
 	hi    uint64 // end of the stack
 	max   int    // frames
 }
@@ -70,7 +70,7 @@ func (u *unwinder) unwind(pc, sp uint64, exact bool, sigpc uint64) (frames []fra
 		if row.raReg {
 			return frames, true // only a leaf keeps it in a register, and a leaf has called nobody
 		}
-		ret, err := readWord(u.mem, f.cfa+uint64(row.raOff))
+		ret, err := u.mem.word(f.cfa + uint64(row.raOff))
 		if err != nil || ret == 0 {
 			return frames, true
 		}

@@ -52,7 +52,7 @@ type walker struct {
 	depth uint8
 	types *typeTable
 	info  *debugInfo // nil: closures are not followed
-	mem   Memory
+	mem   reader
 	heap  heap
 	mheap uint64
 	lay   *layout
@@ -81,7 +81,7 @@ func newWalker(cfg *Config, depth int, types *typeTable, info *debugInfo, lay *l
 // over sets what the walker reads: this process with a copied stack laid over it.
 func (w *walker) over(stack region) {
 	o := &overlay{stack, self{}}
-	w.mem = o
+	w.mem.Memory = o
 	w.heap = newHeap(self{}, w.lay, w.mheap, &o.region)
 }
 
@@ -397,10 +397,9 @@ func (w *walker) ofItab(p uint64) *typ {
 		return t
 	}
 	var t *typ
-	var b [20]byte
-	var hash [4]byte
-	if w.mem.ReadAt(b[:], p) == nil {
-		if at := word(b[:], 8); w.mem.ReadAt(hash[:], at+16) == nil && binary.LittleEndian.Uint32(hash[:]) == binary.LittleEndian.Uint32(b[16:]) {
+	if b, err := w.mem.bytes(p, 20); err == nil {
+		at, want := word(b, 8), binary.LittleEndian.Uint32(b[16:])
+		if hash, err := w.mem.bytes(at+16, 4); err == nil && binary.LittleEndian.Uint32(hash) == want {
 			t = w.ofRtype(at)
 		}
 	}
@@ -418,13 +417,13 @@ func (w *walker) copyMap(o *object) {
 		o.reason = dump.Unsupported
 		return
 	}
-	var h [64]byte
-	if w.mem.ReadAt(h[:48], o.addr) != nil {
+	h, err := w.mem.bytes(o.addr, 48)
+	if err != nil {
 		o.reason = dump.Unreadable
 		return
 	}
-	o.total = int64(word(h[:], int(l.mapUsed)))
-	dir, dirLen := word(h[:], int(l.mapDirPtr)), word(h[:], int(l.mapDirLen))
+	o.total = int64(word(h, int(l.mapUsed)))
+	dir, dirLen := word(h, int(l.mapDirPtr)), word(h, int(l.mapDirLen))
 	if o.total < 0 || o.total > 1<<40 || dirLen > 1<<32 {
 		o.reason = dump.Unreadable
 		return
@@ -441,21 +440,21 @@ func (w *walker) copyMap(o *object) {
 	default:
 		for i := uint64(0); i < dirLen && c.n < want && c.visits < maxMapVisits; i++ {
 			c.visits++
-			table, err := readWord(w.mem, dir+8*i)
+			table, err := w.mem.word(dir + 8*i)
 			if err != nil {
 				c.failed = true
 				break
 			}
-			var tb [48]byte
-			if w.mem.ReadAt(tb[:40], table) != nil {
+			tb, err := w.mem.bytes(table, 40)
+			if err != nil {
 				c.failed = true
 				break
 			}
-			if word(tb[:], int(l.tabIndex)) != i {
+			if word(tb, int(l.tabIndex)) != i {
 				continue // the same table as at its first index, or a stale one
 			}
-			groups := word(tb[:], int(l.tabGroups+l.groupsData))
-			c.copyGroups(groups, word(tb[:], int(l.tabGroups+l.groupsLengthMask))+1)
+			groups, mask := word(tb, int(l.tabGroups+l.groupsData)), word(tb, int(l.tabGroups+l.groupsLengthMask))
+			c.copyGroups(groups, mask+1)
 		}
 	}
 	if c.failed && c.n == 0 {
@@ -532,13 +531,13 @@ func (c *mapCopy) append(slot []byte, off, size uint64, indirect bool) bool {
 func (w *walker) copyChan(o *object) {
 	l := w.lay
 	t := o.t.resolve()
-	var h [64]byte
-	if t.elem == nil || w.mem.ReadAt(h[:], o.addr) != nil {
+	h, err := w.mem.bytes(o.addr, 64)
+	if t.elem == nil || err != nil {
 		o.reason = dump.Unreadable
 		return
 	}
-	count, size := word(h[:], int(l.cCount)), word(h[:], int(l.cSize))
-	buf, recv := word(h[:], int(l.cBuf)), word(h[:], int(l.cRecvX))
+	count, size := word(h, int(l.cCount)), word(h, int(l.cSize))
+	buf, recv := word(h, int(l.cBuf)), word(h, int(l.cRecvX))
 	o.closed = binary.LittleEndian.Uint32(h[l.cClosed:]) != 0
 	if count > size || recv > size || size > 1<<40 {
 		o.reason = dump.Unreadable
