@@ -143,9 +143,16 @@ func (c *Config) check() error {
 		name  string
 		value int64
 	}{
-		{"Depth", int64(c.Depth)}, {"Pause", int64(c.Pause)}, {"Timeout", int64(c.Timeout)}, {"MaxStringLen", int64(c.MaxStringLen)},
-		{"MaxArrayValues", int64(c.MaxArrayValues)}, {"MaxMapEntries", int64(c.MaxMapEntries)}, {"MaxObjects", int64(c.MaxObjects)},
-		{"MaxBytes", c.MaxBytes}, {"MaxGoroutines", int64(c.MaxGoroutines)}, {"MaxFrames", int64(c.MaxFrames)},
+		{"Depth", int64(c.Depth)},
+		{"Pause", int64(c.Pause)},
+		{"Timeout", int64(c.Timeout)},
+		{"MaxStringLen", int64(c.MaxStringLen)},
+		{"MaxArrayValues", int64(c.MaxArrayValues)},
+		{"MaxMapEntries", int64(c.MaxMapEntries)},
+		{"MaxObjects", int64(c.MaxObjects)},
+		{"MaxBytes", c.MaxBytes},
+		{"MaxGoroutines", int64(c.MaxGoroutines)},
+		{"MaxFrames", int64(c.MaxFrames)},
 	} {
 		if l.value < 0 {
 			return fmt.Errorf("capture: %s is %d, want more than zero", l.name, l.value)

@@ -177,6 +177,10 @@ func (d *decoder) partial(v *dump.Value, t *typ, b []byte, p place) {
 // link points v at an object, or says why it is not there.
 func (d *decoder) link(v *dump.Value, addr uint64, t *typ, s shape, total int64, p place) *object {
 	o := d.w.find(addr, t, s, total)
+	if o == nil && t.opaque {
+		v.Reason, v.Detail = dump.Unsupported, "otelcoredumpy leaves out its own state"
+		return nil
+	}
 	if o == nil {
 		v.Reason = d.whyNot(p.depth + 1)
 		return nil

@@ -84,6 +84,7 @@ func (tt *typeTable) makeDIE(di *debugInfo, off dwarf.Offset, nesting int) *typ 
 	default:
 		return nil
 	}
+	t.opaque = t.named && isOurs(packageOf(t.name))
 	t.id = uint32(len(tt.all) + 1)
 	tt.all = append(tt.all, t)
 	switch t.kind {

@@ -233,7 +233,7 @@ func (s *Snapshot) readOthers(deadline time.Time) []other {
 			for _, pc := range framePointers(&p.stack, p.pc, p.bp, maxOtherFrames) {
 				f := frame{pc: pc, exact: pc == p.pc}
 				pos := f.innermost()
-				out[i].frames = append(out[i].frames, snapFrame{position: pos, pc: pc, user: s.e.isUser(pos.name)})
+				out[i].frames = append(out[i].frames, snapFrame{position: pos, pc: pc, user: s.e.isUser(pos.name, pos.file)})
 			}
 			continue
 		}
@@ -250,7 +250,7 @@ func (s *Snapshot) readOthers(deadline time.Time) []other {
 		}
 		// What the stack holds leads into the stack itself, too, and that is copied.
 		for j := range out[i].frames {
-			s.w.addVars(out[i].frames[j].vars)
+			s.w.addVars(out[i].frames[j].vars, s.w.depth-min(s.w.depth, otherDepth))
 		}
 		s.w.run(deadline)
 	}
@@ -260,6 +260,10 @@ func (s *Snapshot) readOthers(deadline time.Time) []other {
 	}
 	return out
 }
+
+// otherDepth is how many pointers away from a variable of a goroutine other than the
+// failing one objects are followed.
+const otherDepth = 3
 
 // maxOtherFrames is how many frames of a goroutine other than the failing one are
 // kept.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -120,7 +121,7 @@ func (e *Engine) load() {
 	// What a failing request will ask for first: the functions of the program's own
 	// packages and of those that call them.
 	for _, u := range di.units {
-		if u.name == "runtime" || u.name == "net/http" || e.isUser(u.name+".f") {
+		if u.name == "runtime" || u.name == "net/http" || e.isUser(u.name+".f", "") {
 			di.functionsOf(u)
 		}
 	}
@@ -148,9 +149,10 @@ func (e *Engine) Close() error {
 func (e *Engine) Redactor() *redact.Engine { return e.redactor }
 
 // isUser reports whether a function belongs to the program rather than to the
-// standard library, OpenTelemetry or otelcoredumpy.
-func (e *Engine) isUser(fn string) bool {
-	if fn == "" {
+// standard library, OpenTelemetry or otelcoredumpy. A closure of ours that was inlined
+// bears the name of the function that it was inlined into; its file tells.
+func (e *Engine) isUser(fn, file string) bool {
+	if fn == "" || isOurs(dirOf(file)) {
 		return false
 	}
 	pkg := packageOf(fn)
@@ -170,6 +172,26 @@ func (e *Engine) isUser(fn string) bool {
 	first, _, _ := strings.Cut(pkg, "/")
 	return strings.Contains(first, ".")
 }
+
+// dirOf returns the import path of our package that a source file belongs to, as far
+// as it is one of ours: the folder's name with what comes before this module's root replaced by its path.
+func dirOf(file string) string {
+	dir := path.Dir(file)
+	rest, ok := strings.CutPrefix(dir, ownRoot)
+	if !ok || ownRoot == "" {
+		return dir
+	}
+	return ownPath + rest
+}
+
+// ownRoot is the folder of this module's root, as the compiler has written it.
+var ownRoot = func() string {
+	_, file, _, ok := runtime.Caller(0)
+	if !ok {
+		return ""
+	}
+	return path.Dir(path.Dir(file))
+}()
 
 const ownPath = "github.com/otelcoredumpy/otelcoredumpy"
 

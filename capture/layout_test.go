@@ -43,8 +43,10 @@ func TestLayout(t *testing.T) {
 		got  uintptr
 		want uint64
 	}{
-		{"arg", unsafe.Offsetof(p.arg), go126.pArg}, {"link", unsafe.Offsetof(p.link), go126.pLink},
-		{"recovered", unsafe.Offsetof(p.flags), go126.pRecovered}, {"goexit", unsafe.Offsetof(p.flags) + 2, go126.pGoexit},
+		{"arg", unsafe.Offsetof(p.arg), go126.pArg},
+		{"link", unsafe.Offsetof(p.link), go126.pLink},
+		{"recovered", unsafe.Offsetof(p.flags), go126.pRecovered},
+		{"goexit", unsafe.Offsetof(p.flags) + 2, go126.pGoexit},
 		{"g._panic", gPanicOffset, go126.gPanic},
 	} {
 		if uint64(f.got) != f.want {

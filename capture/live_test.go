@@ -234,7 +234,9 @@ func TestLimits(t *testing.T) {
 			},
 		},
 		{
-			"string", func(c *capture.Config) { c.MaxStringLen = 10 }, []string{long}, "string", dump.StringLimit,
+			"string", func(c *capture.Config) { c.MaxStringLen = 10 },
+			[]string{long},
+			"string", dump.StringLimit,
 			func(r *dump.Reader, v *dump.Value) *dump.Value {
 				v, _ = r.Resolve(v)
 				o, _ := r.Object(v.Obj)
@@ -250,7 +252,9 @@ func TestLimits(t *testing.T) {
 			},
 		},
 		{
-			"map", func(c *capture.Config) { c.MaxMapEntries = 1 }, map[string]int{"a": 1, "b": 2}, "collection", dump.CollectionLimit,
+			"map", func(c *capture.Config) { c.MaxMapEntries = 1 },
+			map[string]int{"a": 1, "b": 2},
+			"collection", dump.CollectionLimit,
 			func(r *dump.Reader, v *dump.Value) *dump.Value {
 				o, _ := r.Object(v.Obj)
 				return &o.Value

@@ -46,8 +46,20 @@ func faultRegisters(signalStack []byte, sigpanic0, g uint64) *registers {
 // boundsRegisters are the offsets, from the stack pointer of
 // runtime.panicBounds, at which it stores registers (runtime/asm_amd64.s, Go 1.26).
 var boundsRegisters = [...]struct{ reg, off int }{
-	{0, 16}, {2, 24}, {1, 32}, {3, 40}, {6, 56}, {4, 64}, {5, 72},
-	{8, 80}, {9, 88}, {10, 96}, {11, 104}, {12, 112}, {13, 120}, {15, 136},
+	{0, 16},
+	{2, 24},
+	{1, 32},
+	{3, 40},
+	{6, 56},
+	{4, 64},
+	{5, 72},
+	{8, 80},
+	{9, 88},
+	{10, 96},
+	{11, 104},
+	{12, 112},
+	{13, 120},
+	{15, 136},
 }
 
 // recoverRegisters sets the registers of the frames that the runtime has kept

@@ -294,7 +294,7 @@ func (e *Engine) readFrames(di *debugInfo, frames []frame, mem *reader, a *arena
 		}
 		if f.fn == nil {
 			p := f.innermost()
-			out = append(out, snapFrame{position: p, pc: f.pc, cfa: f.cfa, user: e.isUser(p.name)})
+			out = append(out, snapFrame{position: p, pc: f.pc, cfa: f.cfa, user: e.isUser(p.name, p.file)})
 			continue
 		}
 		if f.fn.wrapper && i > 0 {
@@ -302,7 +302,7 @@ func (e *Engine) readFrames(di *debugInfo, frames []frame, mem *reader, a *arena
 		}
 		calls := f.fn.callsAt(f.lookup() - di.bias)
 		for j, p := range di.positions(f, calls) {
-			sf := snapFrame{position: p, pc: f.pc, cfa: f.cfa, inlined: calls[j].inlined, user: e.isUser(p.name)}
+			sf := snapFrame{position: p, pc: f.pc, cfa: f.cfa, inlined: calls[j].inlined, user: e.isUser(p.name, p.file)}
 			sf.vars = loc.roots(f, &calls[j], p.line)
 			out = append(out, sf)
 		}
@@ -320,7 +320,7 @@ func (s *Snapshot) symbolize() {
 		if f.Function != "" || f.PC != 0 {
 			all = append(all, snapFrame{
 				position: position{name: f.Function, file: f.File, line: f.Line}, pc: uint64(f.PC),
-				inlined: f.Func == nil, user: s.e.isUser(f.Function),
+				inlined: f.Func == nil, user: s.e.isUser(f.Function, f.File),
 			})
 		}
 		if !more {
@@ -395,10 +395,10 @@ func (s *Snapshot) addRoots() {
 		}
 	}
 	for i := first; i < len(s.frames); i++ {
-		s.w.addVars(s.frames[i].vars)
+		s.w.addVars(s.frames[i].vars, 0)
 	}
 	for i := range first {
-		s.w.addVars(s.frames[i].vars)
+		s.w.addVars(s.frames[i].vars, 0)
 	}
 }
 
@@ -413,8 +413,9 @@ func (s *Snapshot) addDynamic(v *snapValue) {
 	}
 }
 
-// addVars adds what variables lead to.
-func (w *walker) addVars(vars []root) {
+// addVars adds what variables lead to. depth is how much of the budget is spent
+// already.
+func (w *walker) addVars(vars []root, depth uint8) {
 	for i := range vars {
 		r := &vars[i]
 		if r.data == nil {
@@ -434,7 +435,7 @@ func (w *walker) addVars(vars []root) {
 			if name == "" {
 				name = r.name
 			}
-			w.follow(sl.typ, r.data[sl.off:end], 0, name, sl.secret)
+			w.follow(sl.typ, r.data[sl.off:end], depth, name, sl.secret)
 		}
 	}
 }

@@ -25,6 +25,7 @@ type typ struct {
 	named  bool
 	rtype  uint64 // address of the abi.Type, 0 if there is none
 	direct bool   // an interface holds it in its data word
+	opaque bool   // our own machinery, which nobody wants to see and which is large
 
 	// ----
 	table    *typeTable
@@ -156,6 +157,7 @@ func (tt *typeTable) fromReflect(rt reflect.Type) *typ {
 		table: tt, id: uint32(len(tt.all) + 1), name: typeName(rt), kind: dump.Kind(rt.Kind()), size: uint64(rt.Size()),
 		named: rt.PkgPath() != "" && rt.Name() != "", rtype: addr, direct: isDirect(rt),
 	}
+	t.opaque = t.named && isOurs(packageOf(t.name))
 	tt.all = append(tt.all, t)
 	tt.byRtype[addr] = t
 	return t

@@ -38,8 +38,8 @@ type unwinder struct {
 	di    *debugInfo
 	stack *region
 	mem   *reader // with the copied stack laid over it
-	hi    uint64 // end of the stack
-	max   int    // frames
+	hi    uint64  // end of the stack
+	max   int     // frames
 }
 
 // unwind returns the frames from the function that pc is in outwards. sp is the

@@ -304,7 +304,7 @@ func (w *walker) follow(t *typ, b []byte, depth uint8, name string, secret bool)
 		w.addText(word(b, 0), int64(word(b, 8)), depth, name, secret)
 	case dump.Pointer:
 		p := word(b, 0)
-		if t.resolve(); p != 0 && t.elem != nil {
+		if t.resolve(); p != 0 && t.elem != nil && !t.elem.opaque {
 			w.add(p, t.elem, shapeValue, 0, depth+1, name, secret)
 		}
 	case dump.Slice:
@@ -335,7 +335,7 @@ func (w *walker) follow(t *typ, b []byte, depth uint8, name string, secret bool)
 			w.scan(dyn, b[8:16], depth, name)
 			return
 		}
-		if dyn.size > 0 {
+		if dyn.size > 0 && !dyn.opaque {
 			w.add(word(b, 8), dyn, shapeValue, 0, depth, name, secret)
 		}
 	case dump.Array:
