@@ -152,7 +152,7 @@ func (e *Engine) Redactor() *redact.Engine { return e.redactor }
 // standard library, OpenTelemetry or otelcoredumpy. A closure of ours that was inlined
 // bears the name of the function that it was inlined into; its file tells.
 func (e *Engine) isUser(fn, file string) bool {
-	if fn == "" || isOurs(dirOf(file)) {
+	if fn == "" || isWrap(fn) || isOurs(dirOf(file)) && !strings.HasSuffix(file, "_test.go") {
 		return false
 	}
 	pkg := packageOf(fn)
@@ -178,7 +178,7 @@ func (e *Engine) isUser(fn, file string) bool {
 func dirOf(file string) string {
 	dir := path.Dir(file)
 	rest, ok := strings.CutPrefix(dir, ownRoot)
-	if !ok || ownRoot == "" {
+	if !ok || ownRoot == "" || strings.HasSuffix(file, "_test.go") {
 		return dir
 	}
 	return ownPath + rest

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -96,15 +97,19 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 		limit = e.cfg.Timeout
 	}
 	deadline := start.Add(limit)
-	wait := time.NewTimer(limit)
-	defer wait.Stop()
 	select {
 	case e.busy <- struct{}{}:
-		defer func() { <-e.busy }()
-	case <-wait.C:
-		s.Release()
-		return nil, errBusy
+	default:
+		wait := time.NewTimer(limit)
+		defer wait.Stop()
+		select {
+		case e.busy <- struct{}{}:
+		case <-wait.C:
+			s.Release()
+			return nil, errBusy
+		}
 	}
+	defer func() { <-e.busy }()
 	di := e.info.Load()
 	s.w = newWalker(&e.cfg, s.depth, e.types, di, e.layout.Load(), e.symbols.Load().mheap)
 	guarded(func() {
@@ -349,11 +354,18 @@ func (s *Snapshot) first(n int, name func(int) string) int {
 		}
 	}
 	for i := range n {
-		if pkg := packageOf(name(i)); !isOurs(pkg) && !isTracing(pkg) && pkg != "runtime" {
+		if pkg := packageOf(name(i)); !isOurs(pkg) && !isTracing(pkg) && pkg != "runtime" && !isWrap(name(i)) {
 			return i
 		}
 	}
 	return 0
+}
+
+// isWrap reports whether a function is the one that the compiler makes of a go or
+// defer statement whose call has arguments: "f.deferwrap1", "f.gowrap1".
+func isWrap(fn string) bool {
+	fn = strings.TrimRight(fn, "0123456789")
+	return strings.HasSuffix(fn, ".deferwrap") || strings.HasSuffix(fn, ".gowrap")
 }
 
 // isTracing reports whether a package is OpenTelemetry's own machinery.
