@@ -178,8 +178,8 @@ func (e *Engine) missingInfo() (dump.Missing, bool) {
 	m := dump.Missing{What: "locals", Why: e.infoErr.Error()}
 	switch {
 	case strings.Contains(m.Why, errNoDebugInfo.Error()):
-		m.Why += ": it was built with -ldflags=-w or -s, or stripped"
-		m.Hint = "build without -ldflags=-s and -w (and do not strip); until then otelcoredumpy.Watch hands values in explicitly"
+		m.Why += ": it was built with -ldflags=-w or -s, stripped, or built by go run or go test"
+		m.Hint = "use go build without -ldflags=-s and -w (go test: add -ldflags='-w=0 -s=0'), and do not strip; until then otelcoredumpy.Watch hands values in explicitly"
 	case runtime.GOOS != "linux":
 		m.Hint = "run the service on linux/amd64 to have variables; otelcoredumpy.Watch hands values in explicitly"
 	}

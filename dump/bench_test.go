@@ -36,7 +36,7 @@ func benchGraph() ([]Type, func(i int, o *Object)) {
 	}
 }
 
-func writeBench(tb testing.TB, w io.Writer, opts ...WriterOption) {
+func writeBench(tb testing.TB, w io.Writer, objects int, opts ...WriterOption) {
 	types, object := benchGraph()
 	dw := NewWriter(w, opts...)
 	for i := range types {
@@ -45,7 +45,7 @@ func writeBench(tb testing.TB, w io.Writer, opts ...WriterOption) {
 		}
 	}
 	var o Object
-	for i := 1; i <= benchObjects; i++ {
+	for i := 1; i <= objects; i++ {
 		object(i, &o)
 		if err := dw.Object(&o); err != nil {
 			tb.Fatal(err)
@@ -109,7 +109,7 @@ func BenchmarkWrite(b *testing.B) {
 	for _, level := range []int{1, 3, 8} {
 		b.Run(fmt.Sprintf("level=%d", level), func(b *testing.B) {
 			var buf bytes.Buffer
-			writeBench(b, &buf, WithLevel(level))
+			writeBench(b, &buf, benchObjects, WithLevel(level))
 			r, err := NewReader(bytes.NewReader(buf.Bytes()), int64(buf.Len()))
 			if err != nil {
 				b.Fatal(err)
@@ -117,7 +117,7 @@ func BenchmarkWrite(b *testing.B) {
 			b.SetBytes(rawLen(r))
 			b.ReportAllocs()
 			for b.Loop() {
-				writeBench(b, io.Discard, WithLevel(level))
+				writeBench(b, io.Discard, benchObjects, WithLevel(level))
 			}
 			b.ReportMetric(float64(buf.Len()), "file-bytes")
 			perObject(b)
@@ -127,7 +127,7 @@ func BenchmarkWrite(b *testing.B) {
 
 func benchFile(b *testing.B) []byte {
 	var buf bytes.Buffer
-	writeBench(b, &buf)
+	writeBench(b, &buf, benchObjects)
 	return buf.Bytes()
 }
 

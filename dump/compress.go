@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -48,7 +49,7 @@ var decodeAll = sync.OnceValues(func() (*zstd.Decoder, error) {
 	)
 })
 
-var errRawLength = errors.New("does not have the length that is declared")
+var errRawLength = errors.New("payload has another length than is declared")
 
 // plausible is how long a payload may be declared to be for its memory to be
 // allocated at once: ordinary data compresses no better than that.
@@ -80,9 +81,22 @@ func decompress(src []byte, raw int) ([]byte, error) {
 		return nil, fmt.Errorf("make zstd decoder: %w", err)
 	}
 	defer dec.Close()
-	out, err := io.ReadAll(io.LimitReader(dec, int64(raw)+1))
-	if err == nil && len(out) != raw {
-		return nil, errRawLength
+	for out := make([]byte, 0, plausible(len(src))); ; {
+		n, err := io.ReadFull(dec, out[len(out):cap(out)])
+		out = out[:len(out)+n]
+		switch {
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
+			if len(out) != raw {
+				return nil, errRawLength
+			}
+			return out, nil
+		case err != nil:
+			return nil, err
+		case len(out) > raw:
+			return nil, errRawLength
+		}
+		// Full, and all of it is real: room for as much again, and for one byte
+		// more than there should be.
+		out = slices.Grow(out, min(len(out), raw+1-len(out)))
 	}
-	return out, err
 }

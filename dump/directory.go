@@ -122,6 +122,9 @@ func checkDirectory(infos []sectionInfo, preludeEnd int64) ([]section, error) {
 type nextIDs map[sectionKind]uint64
 
 func (n nextIDs) check(s *section) error {
+	if s.raw > maxSection || s.stored > maxSection {
+		return fmt.Errorf("%v: %d bytes, %d in the file; at most %d are allowed", s.kind, s.raw, s.stored, maxSection)
+	}
 	switch s.kind {
 	case secTypes, secObjects, secGoroutines, secSources:
 	case secFailing, secExtra, secEnd:
@@ -130,9 +133,6 @@ func (n nextIDs) check(s *section) error {
 		}
 	default:
 		return nil // of a newer version, which knows what its numbers mean
-	}
-	if s.raw > maxSection || s.stored > maxSection {
-		return fmt.Errorf("%v: %d bytes, %d in the file; at most %d are allowed", s.kind, s.raw, s.stored, maxSection)
 	}
 	if s.count > maxRecords || s.count > s.raw/2 {
 		return fmt.Errorf("%v: %d records in %d bytes", s.kind, s.count, s.raw)

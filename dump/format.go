@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"strings"
 )
 
 // This file holds the fixed parts of the format, which docs/format.md specifies:
@@ -173,7 +174,11 @@ func (s *section) end() int64 { return s.offset + frameLen + int64(s.stored) }
 func (s *section) String() string {
 	switch s.kind {
 	case secTypes, secObjects, secGoroutines, secSources:
-		if s.count > 0 {
+		switch s.count {
+		case 0:
+		case 1:
+			return fmt.Sprintf("%v %d", strings.TrimSuffix(s.kind.String(), "s"), s.firstID)
+		default:
 			return fmt.Sprintf("%v %d–%d", s.kind, s.firstID, s.firstID+uint64(s.count)-1)
 		}
 	}

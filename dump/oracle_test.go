@@ -69,7 +69,11 @@ func stranger(b []byte) []byte {
 }
 
 func TestOracle(t *testing.T) {
-	for seed := range uint64(2000) {
+	seeds := uint64(1000)
+	if raceEnabled {
+		seeds = 200
+	}
+	for seed := range seeds {
 		g := newGenerator(seed)
 		var (
 			h  Header
@@ -129,9 +133,13 @@ func (d *decoder) init() *decoder {
 // TestOracleFile reads whole files front to back as docs/format.md describes it,
 // with nothing of this package but the generated messages.
 func TestOracleFile(t *testing.T) {
-	for seed := range uint64(60) {
+	seeds := uint64(20)
+	if raceEnabled {
+		seeds = 6
+	}
+	for seed := range seeds {
 		g := newGenerator(seed)
-		c := g.dump(60)
+		c := g.dump(40)
 		file := c.file(t, WithChunkSize(1<<g.IntN(18)))
 		checkAsStream(t, c, file)
 	}

@@ -12,7 +12,7 @@ const (
 	// left to the header,
 	headerRoom = 23 << 10
 	// and this much is what a directory entry takes at most.
-	entryMax = 32
+	entryMax = 34
 	// maxSections is how many sections the rest has room for.
 	maxSections = (preludeMax - startLen - headerRoom) / entryMax
 )
@@ -60,7 +60,7 @@ func fitHeader(h *Header, room int) []byte {
 		return e.b
 	}
 	b := encode(h)
-	for limit := 16 << 10; len(b) > room && limit >= 32; limit /= 2 {
+	for limit := 16 << 10; len(b) > room && limit >= 32; limit -= limit / 4 {
 		short := shortener{text: limit, list: max(limit/8, 16)}
 		b = encode(short.header(h))
 	}

@@ -126,7 +126,11 @@ func (c *content) checkRest(t *testing.T, r *Reader) {
 }
 
 func TestRoundTrip(t *testing.T) {
-	for seed := range uint64(120) {
+	seeds := uint64(50)
+	if raceEnabled {
+		seeds = 10
+	}
+	for seed := range seeds {
 		g := newGenerator(seed)
 		c := g.dump(1 + int(seed))
 		var buf bytes.Buffer
@@ -196,6 +200,37 @@ func TestInvalidUTF8(t *testing.T) {
 	same(t, "value", o.Value, Value{Func: good, Bytes: []byte(bad)})
 }
 
+// A stranger's file may have bytes in a string that are not UTF-8.
+func TestInvalidUTF8InFile(t *testing.T) {
+	var v encoder
+	v.bytes(15, []byte("a\xff\xfeb"))
+	r := open(t, forge(1, 0, nil, plain(secObjects, object(v.b))))
+	o, err := r.Object(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "value", o.Value, Value{Func: "a\uFFFDb"})
+}
+
+func TestIterationStops(t *testing.T) {
+	c := newGenerator(5).dump(80)
+	r := open(t, c.file(t))
+	for stop := range 3 {
+		n := 0
+		for range r.Objects() {
+			if n++; n > stop {
+				break
+			}
+		}
+		for range r.Goroutines() {
+			if n--; n <= 0 {
+				break
+			}
+		}
+		same(t, "steps", n, 0)
+	}
+}
+
 // Counts that the caller does not know are filled in; the others stay.
 func TestCounts(t *testing.T) {
 	c := &content{
@@ -214,7 +249,7 @@ func TestCounts(t *testing.T) {
 }
 
 func TestConcurrentReading(t *testing.T) {
-	c := newGenerator(5).dump(150)
+	c := newGenerator(5).dump(80)
 	r := open(t, c.file(t, WithChunkSize(1)), WithCacheSize(20_000))
 	var wg sync.WaitGroup
 	for n := range 8 {
@@ -275,8 +310,8 @@ func (m *meter) ReadAt(b []byte, off int64) (int, error) {
 // The header takes one small read, and what a peek needs not much more.
 func TestReadsLittle(t *testing.T) {
 	var buf bytes.Buffer
-	writeBench(t, &buf)
-	if buf.Len() < 2<<20 {
+	writeBench(t, &buf, 20_000)
+	if buf.Len() < 500<<10 {
 		t.Fatalf("the file has only %d bytes", buf.Len())
 	}
 	m := &meter{Reader: bytes.NewReader(buf.Bytes())}
@@ -377,7 +412,7 @@ func (f *failingWriter) Write(b []byte) (int, error) {
 }
 
 func TestWriteError(t *testing.T) {
-	c := newGenerator(3).dump(40)
+	c := newGenerator(3).dump(12)
 	size := len(c.file(t))
 	for n := 0; n < size; n += 1 + size/50 {
 		w := NewWriter(&failingWriter{n})

@@ -113,3 +113,16 @@ func (a *automaton) outputs(state uint32) []uint16 {
 	i := (state - a.accept) / a.stride
 	return a.out[a.outAt[i]:a.outAt[i+1]]
 }
+
+// hits reports whether any keyword occurs in s.
+func (a *automaton) hits(s string) bool {
+	next, accept := a.next, a.accept
+	state := uint32(0)
+	for i := 0; i < len(s); i++ {
+		state = next[state+uint32(a.class[s[i]])]
+		if state >= accept {
+			return true
+		}
+	}
+	return false
+}

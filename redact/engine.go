@@ -32,8 +32,8 @@ type Config struct {
 	EnvironAllow []string
 	// EnvironFilter, if not nil, decides about each variable in the end. It gets
 	// what the other settings say and returns whether the value is
-	// to be hidden. It may be called from several goroutines, though not at once; if it
-	// panics the value is hidden.
+	// to be hidden. It is called by New and by RefreshEnviron, never twice at
+	// once, and must not call the Engine. If it panics the value is hidden.
 	EnvironFilter func(name, value string, hide bool) bool
 	// Env is the environment at the start, in the form of os.Environ; nil means
 	// os.Environ().
@@ -63,6 +63,7 @@ type Engine struct {
 	cfg      Config
 	on       [numRanks]bool
 	runs     bool // a rule of runs.go is on
+	plain    bool // there are neither patterns nor extra redactors
 	names    names
 	patterns []pattern
 	extra    []Redactor
@@ -106,6 +107,7 @@ func New(cfg Config, extra ...Redactor) (*Engine, error) {
 		e.on[rank] = false
 	}
 	e.runs = e.on[rankGenericToken] || e.on[rankTwilio]
+	e.plain = len(e.patterns) == 0 && len(e.extra) == 0
 	e.names.cache.seed = maphash.MakeSeed()
 	for _, list := range []struct {
 		names  []string
@@ -170,14 +172,24 @@ func (e *Engine) Apply(t Text) (out string, found []Finding) {
 	if t.Value == "" {
 		return t.Value, nil
 	}
-	sc := scan{e: e, m: e.m.Load(), s: t.Value, site: t.Site}
+	digest := false
 	if t.Name != "" {
 		info := e.names.info(t.Name)
-		sc.digest = info.digest && info.class == notSecret
+		digest = info.digest && info.class == notSecret
 		if info.class != notSecret && e.on[rankNames+int(info.class)] && nameCounts(&t, info) {
 			return whole(t.Value, classRules[info.class].ID)
 		}
 	}
+	m := e.m.Load()
+	if len(t.Value) < minRun && e.plain && !m.auto.hits(t.Value) {
+		return t.Value, nil // most texts of a dump
+	}
+	return e.look(t, m, digest)
+}
+
+// look is Apply for texts that a rule may find something in.
+func (e *Engine) look(t Text, m *matcher, digest bool) (string, []Finding) {
+	sc := scan{e: e, m: m, s: t.Value, site: t.Site, digest: digest}
 	sc.nul = t.Site == SiteCommandLine && strings.IndexByte(t.Value, 0) >= 0
 	sc.all()
 	if sc.failed {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 const (
@@ -295,27 +296,28 @@ func looksHarmless(v string) bool {
 	return isNumber(v) || commonValues[strings.ToLower(v)] || isPathList(v) || isHostPort(v)
 }
 
-// isNumber reports whether v is digits with at most signs, points, separators
-// and a unit: 8080, -1.5, 30s, 512Mi, 10.0.0.1.
+// isNumber reports whether v is a number, an address, a time or an amount: 8080,
+// -1.5, 10.0.0.1, 12:30, 95%, 1h30m, 512Mi.
 func isNumber(v string) bool {
-	digits, letters := 0, 0
-	for i := 0; i < len(v); i++ {
-		switch c := v[i]; {
-		case isDigit(c):
-			if letters > 2 {
-				return false
-			}
-			letters = 0
-			digits++
-		case in(c, csLower|csUpper):
-			letters++
-		case c == '.' || c == ',' || c == ':' || c == '%' || c == '_' || (c == '-' || c == '+') && i == 0:
-		default:
-			return false
-		}
+	if _, err := time.ParseDuration(v); err == nil {
+		return true
 	}
-	// More than 15 digits are no number that anybody sets.
-	return digits > 0 && digits <= 15 && letters <= 2 && len(v) <= 24 && (letters == 0 || isDigit(v[0]) && digits+letters == len(v))
+	v = strings.TrimLeft(v, "+-")
+	n, digits := 0, 0
+	for n < len(v) && (isDigit(v[n]) || strings.IndexByte(".,:_", v[n]) >= 0) {
+		if isDigit(v[n]) {
+			digits++
+		}
+		n++
+	}
+	if digits == 0 || digits > 15 { // nobody sets a limit of 16 digits
+		return false
+	}
+	switch unit := strings.ToLower(v[n:]); unit {
+	case "", "%", "b", "k", "kb", "ki", "kib", "m", "mb", "mi", "mib", "g", "gb", "gi", "gib", "t", "tb", "ti", "tib":
+		return true
+	}
+	return false
 }
 
 // isPathList reports whether v is one or more absolute or home-relative paths

@@ -187,8 +187,8 @@ func tailClass(w []byte) nameClass {
 	w = bytes.TrimRight(w, "0123456789")
 	one := bytes.TrimSuffix(w, []byte("s")) // a plural
 	for _, t := range tails {
-		if len(w) > len(t.tail) && string(w[len(w)-len(t.tail):]) == t.tail ||
-			len(one) > len(t.tail) && string(one[len(one)-len(t.tail):]) == t.tail {
+		if len(w) >= len(t.tail) && string(w[len(w)-len(t.tail):]) == t.tail ||
+			len(one) >= len(t.tail) && string(one[len(one)-len(t.tail):]) == t.tail {
 			return t.class
 		}
 	}
@@ -315,7 +315,7 @@ func (w *nameWords) classAt(i int, info wordInfo) (nameClass, int) {
 			return classSecret, i - 1 // HashiCorp Vault's AppRole secret_id
 		}
 	case "pass":
-		if lookup(prev).role&notPass == 0 {
+		if i == w.n-1 && lookup(prev).role&notPass == 0 {
 			return classPassword, i
 		}
 	case "phrase":

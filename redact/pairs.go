@@ -58,7 +58,7 @@ type pairPlace struct {
 	ks, ke int
 	value  int  // where the value begins, spaces left out
 	quoted bool // the key stands in quotes
-	sep    byte // '=' ':' or ',' (Set("key", "value")) '>' (XML) ' ' (--key value)
+	sep    byte // '=' ':' or ',' (Set("key", "value")) '>' (XML) ' ' (--key value) '"' (key "value")
 	space  bool // there is space behind the separator
 }
 
@@ -69,6 +69,9 @@ func (sc *scan) separator(p *pairPlace) bool {
 		i++
 	}
 	if i < len(s) && (s[i] == '"' || s[i] == '\'' || s[i] == '`') {
+		if s[i] == '`' && (p.ks == 0 || s[p.ks-1] != '`') {
+			return false // the end of a path in Markdown
+		}
 		p.quoted = true
 		i++
 		if i < len(s) && s[i] == ']' { // m["key"] = "value"
@@ -107,11 +110,27 @@ func (sc *scan) separator(p *pairPlace) bool {
 		p.sep = '='
 		i += 2
 	case ',':
+		if j := valueLabel(s, i+1); j > 0 { // "name": "apiKey", "value": "…"
+			p.sep = ':'
+			i = j
+			break
+		}
 		if !p.quoted || p.ks < 2 || s[p.ks-2] != '(' {
 			return false
 		}
 		p.sep = ','
 		i++
+	case '%':
+		if !foldHasPrefix(s[i:], "%3d") { // an escaped =
+			return false
+		}
+		p.sep = '='
+		i += 3
+	case '"':
+		if blank == i || p.quoted || sc.site == SiteSource {
+			return false
+		}
+		p.sep = '"' // invalid password "…"
 	case '>':
 		if p.ks == 0 || s[p.ks-1] != '<' || blank != i {
 			return false
@@ -125,7 +144,14 @@ func (sc *scan) separator(p *pairPlace) bool {
 		p.sep = ' '
 		i++
 	default:
+		j := 0
+		if blank < i {
+			j = valueLabel(s, i)
+		}
 		switch {
+		case j > 0: // {Name:sid Value:…}
+			p.sep = ':'
+			i = j
 		case sc.site == SiteSource && foldHasPrefix(s[i:], "string = \""): // const key string = "value"
 			p.sep = '='
 			i += len("string =")
@@ -142,6 +168,24 @@ func (sc *scan) separator(p *pairPlace) bool {
 	p.space = i > blank
 	p.value = i
 	return i < len(s)
+}
+
+// valueLabel returns the end of value: or "value"= at s[i:], spaces in front left
+// out; 0 if there is none.
+func valueLabel(s string, i int) int {
+	start := i
+	for i < len(s) && i-start < 32 && (s[i] == ' ' || s[i] == '\\' || s[i] == '"' || s[i] == '\'') {
+		i++
+	}
+	if !foldHasPrefix(s[i:], "value") {
+		return 0
+	}
+	for i += len("value"); i < len(s) && (s[i] == '\\' || s[i] == '"' || s[i] == '\''); i++ {
+	}
+	if i < len(s) && (s[i] == ':' || s[i] == '=') {
+		return i + 1
+	}
+	return 0
 }
 
 // flag reports whether the key at ks is a command-line flag: -key, --key.
@@ -171,20 +215,30 @@ func (sc *scan) value(p *pairPlace, class nameClass) (start, stop int) {
 		return 0, 0 // in a quoted value that is already redacted
 	}
 	if start, stop = sc.quotedValue(i); start > 0 {
-		if sc.harmless(s[start:stop], class) {
+		if v := s[start:stop]; sc.harmless(v, class) || p.sep == '"' && class != classPassword && !looksSecret(v, class) {
 			return 0, 0
 		}
 		sc.quoteEnd = stop
 		return start, stop
 	}
-	if p.sep == ',' {
-		return 0, 0
+	if p.sep == ',' || p.sep == '"' || i < sc.bareEnd {
+		return 0, 0 // a bare value within another ends where that one does
+	}
+	if start = sc.goSlice(i); start > 0 {
+		for stop = start; stop < len(s) && s[stop] != '}' && stop-start < 4096; stop++ {
+			if _, end := sc.quotedValue(stop); end > stop {
+				stop = end
+			}
+		}
+		stop = min(stop, len(s))
+		if sc.harmless(strings.Trim(s[start:stop], `"`), class) || sc.site == SiteSource && !strings.ContainsAny(s[start:stop], "\"`") {
+			return 0, 0
+		}
+		sc.bareEnd, sc.quoteEnd = stop, stop
+		return start, stop
 	}
 	if sc.site == SiteSource && !(p.sep != ' ' && !p.space && sc.inLiteral(p.ks)) {
 		return 0, 0 // an expression, a type
-	}
-	if i < sc.bareEnd {
-		return 0, 0 // in a bare value that is already redacted and ends where this one would
 	}
 	switch {
 	case p.sep == '>':
@@ -195,7 +249,11 @@ func (sc *scan) value(p *pairPlace, class nameClass) (start, stop int) {
 		stop += i
 	case s[i] == '[' && p.sep != ' ':
 		// A list in a printed map or in JSON: Authorization:[Bearer x]
-		i++
+		for i++; i < len(s) && (s[i] == ' ' || s[i] == '\t'); i++ {
+		}
+		if i < len(s) && (s[i] == '{' || s[i] == '[') {
+			return 0, 0
+		}
 		stop = i
 		for stop < len(s) && s[stop] != ']' && s[stop] != '\n' && stop-i < 4096 {
 			stop++
@@ -230,6 +288,30 @@ func (sc *scan) value(p *pairPlace, class nameClass) (start, stop int) {
 	}
 	sc.bareEnd = stop
 	return i, stop
+}
+
+// goSlice returns where the elements of a slice printed with %#v, or written in
+// source code, begin; 0 if none is at s[i:].
+func (sc *scan) goSlice(i int) int {
+	if !strings.HasPrefix(sc.s[i:], "[]") {
+		return 0
+	}
+	for _, t := range [...]string{"[]string{", "[]interface {}{", "[]any{", "[]byte{", "[]uint8{"} {
+		if strings.HasPrefix(sc.s[i:], t) {
+			return i + len(t)
+		}
+	}
+	return 0
+}
+
+// looksSecret decides about token "…" in prose: k8s says secret "name" not
+// found, parsers quote tokens of their language.
+func looksSecret(v string, class nameClass) bool {
+	switch class {
+	case classToken, classKey, classSession, classOTP, classAuth:
+		return (hasDigit(v) || len(v) >= 16) && strings.IndexByte(v, ' ') < 0
+	}
+	return false
 }
 
 // cookiePairFollows reports whether s[i:] reads like the value of a Cookie or Set-Cookie
@@ -445,5 +527,5 @@ func (sc *scan) harmless(v string, class nameClass) bool {
 	if v[0] == '%' && len(v) <= 4 && in(v[len(v)-1], csLower) {
 		return true
 	}
-	return len(v) < 128 && (strings.HasPrefix(v, "${") && strings.IndexByte(v, '}') == len(v)-1 || strings.HasPrefix(v, "{{"))
+	return len(v) < 128 && (strings.HasPrefix(v, "${") && run(v, 2, csWord, 0) >= len(v)-1 || strings.HasPrefix(v, "{{"))
 }

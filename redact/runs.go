@@ -39,8 +39,15 @@ func (sc *scan) run(start, end int) {
 	if isDigestLength(len(text)) && isHex(text) && sc.shownAsDigest(start, end) {
 		return
 	}
-	if (sc.site == SiteSource || sc.site == SitePath || sc.site == SiteSymbol) && wordy(text) {
-		return
+	if wordy(text) {
+		switch sc.site {
+		case SitePath, SiteSymbol:
+			return
+		case SiteSource:
+			if !sc.inLiteral(start) {
+				return
+			}
+		}
 	}
 	sc.add(start, end, rankGenericToken)
 }

@@ -10,7 +10,6 @@ import (
 type matcher struct {
 	auto     *automaton
 	keywords []keyword
-	least    int // no text shorter than this, in bytes, can hold a finding
 }
 
 // keyword says what to do where the automaton found one.
@@ -19,6 +18,7 @@ type keyword struct {
 	text   string
 	format *tokenFormat // kindToken
 	rank   int          // kindToken
+	set    int          // kindToken: of bodySets
 	needle *needle      // kindNeedle
 }
 
@@ -67,7 +67,7 @@ var pairWords = strings.Fields(`pass pwd kennwort secret token key cred auth coo
 
 // newMatcher makes the matcher for the rules of e that are on, and needles.
 func newMatcher(e *Engine, needles []needle) *matcher {
-	m := &matcher{least: 4}
+	m := &matcher{}
 	add := func(k keyword) { m.keywords = append(m.keywords, k) }
 	add(keyword{kind: kindMarker, text: markerOpen})
 	for i := range tokenFormats {
@@ -75,7 +75,7 @@ func newMatcher(e *Engine, needles []needle) *matcher {
 			continue
 		}
 		for _, p := range tokenFormats[i].prefixes {
-			add(keyword{kind: kindToken, text: p, format: &tokenFormats[i], rank: tokenRanks[i]})
+			add(keyword{kind: kindToken, text: p, format: &tokenFormats[i], rank: tokenRanks[i], set: bodySets[tokenFormats[i].body]})
 		}
 	}
 	for _, k := range structures {
@@ -95,7 +95,6 @@ func newMatcher(e *Engine, needles []needle) *matcher {
 	}
 	for i := range needles {
 		n := needles[i] // a copy: the list changes
-		m.least = min(m.least, len(n.value))
 		add(keyword{kind: kindNeedle, text: n.value[n.at : n.at+n.n], needle: &n})
 	}
 	texts := make([]string, len(m.keywords))
@@ -144,6 +143,7 @@ type scan struct {
 	// same purpose.
 	jwtEnd, pemEnd, urlEnd    int
 	keyEnd, quoteEnd, bareEnd int
+	bodyEnds                  [maxBodySets]int // by alphabet: the end of the last run
 }
 
 func (sc *scan) add(start, end, rank int) {
@@ -188,7 +188,7 @@ func (sc *scan) hit(k *keyword, end int) {
 			sc.pair(i, end)
 		}
 	case kindToken:
-		if start, stop, ok := k.format.match(sc.s, i, k.text); ok {
+		if start, stop, ok := sc.token(k, i); ok {
 			sc.add(start, stop, k.rank)
 		}
 	case kindNeedle:
@@ -224,9 +224,7 @@ func (sc *scan) all() {
 			sc.failed = true
 		}
 	}()
-	if len(sc.s) >= sc.m.least {
-		sc.keywords()
-	}
+	sc.keywords()
 	if len(sc.s) >= minRun && sc.e.runs {
 		sc.runs()
 	}

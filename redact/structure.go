@@ -186,7 +186,8 @@ func (sc *scan) urlPassword(i int) {
 		scheme--
 	}
 	web := foldHasPrefix(s[scheme:i], "http") || foldHasPrefix(s[scheme:i], "ws") || foldHasPrefix(s[scheme:i], "ftp")
-	if end < len(s) && !urlEnd(s[end]) && (!web || at < 0 && !allIn(s[colon+1:end], csDigit)) && start >= sc.urlEnd {
+	next := s[end-1] == ':' && strings.HasPrefix(s[end:], "//") // another URL begins
+	if end < len(s) && !urlEnd(s[end]) && !next && (!web || at < 0 && !allIn(s[colon+1:end], csDigit)) && start >= sc.urlEnd {
 		long := end
 		for long < len(s) && !urlEnd(s[long]) && !strings.HasPrefix(s[long:], "://") {
 			long++

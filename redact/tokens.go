@@ -95,7 +95,7 @@ var tokenFormats = []tokenFormat{
 	{id: "newrelic-key", doc: "New Relic user keys", prefixes: []string{"NRAK-"}, body: csAlnum, min: 20},
 	// Sentry docs, "Auth tokens": sntrys_ organization, sntryu_ user.
 	{id: "sentry-token", doc: "Sentry auth tokens", prefixes: []string{"sntrys_", "sntryu_"}, body: csWord | csBase64, min: 32},
-	// Atlassian support, "Manage API tokens for your Atlassian account": ATATT3; Bitbucket ATCTT3, ATBB.
+	// Observed: Atlassian API tokens begin with ATATT3, Bitbucket access tokens with ATCTT3.
 	{id: "atlassian-token", doc: "Atlassian and Bitbucket API tokens", prefixes: []string{"ATATT3", "ATCTT3"}, body: csURL | csBase64, min: 60},
 	// Fly.io docs, "Access tokens": macaroons.
 	{id: "flyio-token", doc: "Fly.io tokens", prefixes: []string{"fm1r_", "fm1a_", "fm2_", "fo1_"}, body: csWord | csBase64, min: 40, word: true},
@@ -104,7 +104,7 @@ var tokenFormats = []tokenFormat{
 	// Supabase docs, "Understanding API keys" (sb_secret_) and "Management API" (sbp_).
 	{id: "supabase-key", doc: "Supabase secret keys and access tokens", prefixes: []string{"sb_secret_"}, body: csURL, min: 20},
 	{id: "supabase-key", prefixes: []string{"sbp_"}, body: csHexLower, min: 40},
-	// Replicate docs, "API tokens"; Groq docs, "API keys"; xAI docs, "The hitchhiker's guide"; Perplexity docs, "API key management".
+	// Replicate docs, "API tokens": r8_; Perplexity docs, "API keys": pplx-. Observed: Groq gsk_, xAI xai-.
 	{id: "replicate-token", doc: "Replicate API tokens", prefixes: []string{"r8_"}, body: csAlnum, min: 37, word: true},
 	{id: "groq-key", doc: "Groq API keys", prefixes: []string{"gsk_"}, body: csAlnum, min: 48, word: true},
 	{id: "xai-key", doc: "xAI API keys", prefixes: []string{"xai-"}, body: csAlnum, min: 70, word: true},
@@ -115,7 +115,7 @@ var tokenFormats = []tokenFormat{
 	{id: "age-key", doc: "age secret keys", prefixes: []string{"AGE-SECRET-KEY-1"}, body: csUpperNum, min: 58},
 	// 1Password docs, "Service accounts": ops_ and base64 of JSON.
 	{id: "onepassword-token", doc: "1Password service account tokens", prefixes: []string{"ops_eyJ"}, body: csURL | csBase64, min: 60},
-	// Brevo docs, "API key"; Buildkite docs, "Managing API access tokens"; CircleCI docs, "Managing API tokens".
+	// Brevo docs, "Authentication"; Buildkite docs, "Managing API access tokens"; CircleCI docs, "Managing API tokens".
 	{id: "brevo-key", doc: "Brevo API and SMTP keys", prefixes: []string{"xkeysib-", "xsmtpsib-"}, body: csURL, min: 64},
 	{id: "buildkite-token", doc: "Buildkite API access tokens", prefixes: []string{"bkua_"}, body: csHexLower, min: 40},
 	{id: "circleci-token", doc: "CircleCI tokens", prefixes: []string{"CCIPAT_", "CCIPRJ_"}, body: csWord, min: 40},
@@ -127,10 +127,8 @@ var tokenFormats = []tokenFormat{
 	{id: "openshift-token", doc: "OpenShift access tokens", prefixes: []string{"sha256~"}, body: csURL, min: 40},
 	// Airtable docs, "Personal access tokens": pat, 14, dot, 64 hexadecimal digits.
 	{id: "airtable-token", doc: "Airtable personal access tokens", prefixes: []string{"pat"}, body: csAlnum | csDot, min: 79, word: true, dotAt: 14},
-	// Alibaba Cloud docs, "Create an AccessKey pair"; Tencent Cloud docs, "API keys".
+	// Alibaba Cloud docs, "Create an AccessKey pair": samples begin with LTAI.
 	{id: "alibaba-key-id", doc: "Alibaba Cloud access key IDs", prefixes: []string{"LTAI"}, body: csAlnum, min: 12, word: true},
-	// Yandex Cloud docs, "API key" and "IAM token": t1. tokens.
-	{id: "yandex-token", doc: "Yandex Cloud IAM tokens and API keys", prefixes: []string{"t1.9eu", "AQVN"}, body: csURL | csDot, min: 35, word: true},
 	// Microsoft Learn, "Azure Storage account access keys": 64 bytes in base64. Also Service Bus, Event Hubs, IoT Hub (SharedAccessKey) and Cosmos DB.
 	{id: "azure-key", doc: "keys in Azure connection strings (AccountKey=, SharedAccessKey=)", prefixes: []string{"AccountKey=", "SharedAccessKey="}, body: csBase64, min: 16},
 	// Microsoft Learn, "Create a service SAS": sig is the HMAC, in base64, escaped in URLs.
@@ -147,9 +145,24 @@ func (f *tokenFormat) keep(prefix string) int {
 	return 0
 }
 
-// match verifies that a token begins at s[i], where its prefix stands in
+// bodySets numbers the alphabets of tokenFormats, for scan.bodyEnds.
+var bodySets = func() map[charset]int {
+	m := map[charset]int{}
+	for _, f := range tokenFormats {
+		if _, ok := m[f.body]; !ok {
+			m[f.body] = len(m)
+		}
+	}
+	return m
+}()
+
+// maxBodySets is how many there may be; a test counts them.
+const maxBodySets = 16
+
+// token verifies that a token begins at s[i], where its prefix stands in
 // whatever case, and returns the bounds of the secret.
-func (f *tokenFormat) match(s string, i int, prefix string) (start, end int, ok bool) {
+func (sc *scan) token(k *keyword, i int) (start, end int, ok bool) {
+	s, f, prefix := sc.s, k.format, k.text
 	if s[i:i+len(prefix)] != prefix {
 		return 0, 0, false // the automaton ignores case
 	}
@@ -172,7 +185,11 @@ func (f *tokenFormat) match(s string, i int, prefix string) (start, end int, ok 
 		if f.digit && !hasDigit(s[body:body+f.min]) {
 			return 0, 0, false
 		}
-		end = run(s, body, f.body, 0)
+		// The run of one token may hold the prefixes of many.
+		if end = sc.bodyEnds[k.set]; end < body+f.min {
+			end = run(s, body, f.body, 0)
+			sc.bodyEnds[k.set] = end
+		}
 		for end > body+f.min && s[end-1] == '.' { // the end of a sentence
 			end--
 		}

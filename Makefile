@@ -1,0 +1,75 @@
+# make test is the one command that checks everything; it installs what it needs.
+
+include tools/tools.mk
+
+BIN   := $(CURDIR)/.cache/bin
+GO    := go
+PATH  := $(BIN):$(PATH)
+export PATH
+# Race builds of the whole dependency tree are slow on two cores; nothing here depends on time.
+TESTFLAGS := -timeout 40m
+
+.PHONY: test quick lint tools unit race cross bench generate proto fuzz clean vuln
+
+test: tools lint cross race benchcheck vuln
+
+quick: lint
+	$(GO) test -short $(TESTFLAGS) ./...
+
+tools: $(BIN)/staticcheck $(BIN)/gofumpt $(BIN)/versitygw
+
+# The version is part of the stamp, so a new pin installs anew.
+$(BIN)/staticcheck: tools/tools.mk
+	GOBIN=$(BIN) $(GO) install $(STATICCHECK) && touch $@
+$(BIN)/gofumpt: tools/tools.mk
+	GOBIN=$(BIN) $(GO) install $(GOFUMPT) && touch $@
+$(BIN)/versitygw: tools/tools.mk
+	GOBIN=$(BIN) $(GO) install $(VERSITYGW) && touch $@
+$(BIN)/govulncheck: tools/tools.mk
+	GOBIN=$(BIN) $(GO) install $(GOVULNCHECK) && touch $@
+
+lint: $(BIN)/staticcheck $(BIN)/gofumpt
+	@out=$$(gofumpt -l $$(git ls-files --cached --others --exclude-standard '*.go' | grep -v '\.pb\.go$$')); if [ -n "$$out" ]; then echo "not formatted by gofumpt:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	staticcheck ./...
+
+# What must build everywhere, and degrade honestly where it cannot capture.
+cross:
+	GOOS=linux   GOARCH=arm64 $(GO) vet ./...
+	GOOS=darwin  GOARCH=arm64 $(GO) vet ./...
+	GOOS=windows GOARCH=amd64 $(GO) vet ./...
+
+unit:
+	$(GO) test $(TESTFLAGS) ./...
+
+race:
+	COREDUMPY_VERSITYGW=$(BIN)/versitygw $(GO) test -race $(TESTFLAGS) ./...
+
+# The benchmarks live in a module of their own; that they still run is checked, their figures are not.
+.PHONY: benchcheck
+benchcheck:
+	cd bench && $(GO) vet ./... && $(GO) test -run . -bench . -benchtime 1x ./...
+
+bench:
+	$(GO) test -run xxx -bench . -count 5 ./capture ./dump ./redact ./exporter .
+	cd bench && $(GO) test -run xxx -bench . -count 5 ./...
+
+# The vulnerability database cannot be reached everywhere; where it can, findings fail.
+vuln: $(BIN)/govulncheck
+	@if out=$$(govulncheck ./... 2>&1); then echo "govulncheck: nothing found"; \
+	elif echo "$$out" | grep -qE 'no such host|connection refused|timeout|403|dial tcp'; then echo "govulncheck: its database cannot be reached from here"; \
+	else echo "$$out"; exit 1; fi
+
+FUZZTIME := 30s
+fuzz:
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+		echo "$$p $$f"; $(GO) test -run xxx -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+generate: proto
+	$(GO) generate ./...
+
+proto:
+	sh dump/dumppb/generate.sh
+
+clean:
+	rm -rf .cache dumps

@@ -1,0 +1,182 @@
+package exporter
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	sdkresource "go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// scopeName is the instrumentation scope of the dumps' own spans. Spans of this
+// scope never get a dump.
+const scopeName = "github.com/otelcoredumpy/otelcoredumpy/exporter"
+
+// SpanName is the name of a dump's own span.
+const SpanName = "coredumpy.dump"
+
+// Attributes of a dump's own span, besides those of [Ref.Attributes].
+const (
+	AttrDumpSize     = attribute.Key("coredumpy.dump.size")     // bytes
+	AttrDumpSink     = attribute.Key("coredumpy.dump.sink")     // the store, in words
+	AttrDumpOutcome  = attribute.Key("coredumpy.dump.outcome")  // "stored", "failed" or "dropped"
+	AttrDumpPause    = attribute.Key("coredumpy.dump.pause")    // seconds that the failing goroutine waited
+	AttrDumpDuration = attribute.Key("coredumpy.dump.duration") // seconds from the failure until it was stored
+)
+
+// ownSpans makes the dumps' own spans and hands them to the processors that
+// the application's spans go to.
+//
+// A dump's own span is the root of a trace of its own, because a link to a span
+// of the same trace breaks Jaeger's page. It is linked with the failing span in
+// both directions. It comes from a tracer provider of its own, so that it does not
+// depend on the application's sampler and cannot come back to us.
+type ownSpans struct {
+	tracer    trace.Tracer
+	resources sync.Map // trace.SpanID of a live own span → *sdkresource.Resource
+
+	mu    sync.Mutex
+	nexts atomic.Pointer[[]sdktrace.SpanProcessor]
+}
+
+func newOwnSpans() *ownSpans {
+	o := &ownSpans{}
+	provider := sdktrace.NewTracerProvider(
+		sdktrace.WithSampler(sdktrace.AlwaysSample()),
+		// The resource is that of the failing span; see OnEnd.
+		sdktrace.WithResource(sdkresource.Empty()),
+		sdktrace.WithSpanProcessor(o),
+	)
+	o.tracer = provider.Tracer(scopeName)
+	return o
+}
+
+func (o *ownSpans) add(p sdktrace.SpanProcessor) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	list := append([]sdktrace.SpanProcessor(nil), o.list()...)
+	list = append(list, p)
+	o.nexts.Store(&list)
+}
+
+func (o *ownSpans) remove(p sdktrace.SpanProcessor) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var list []sdktrace.SpanProcessor
+	removed := false
+	for _, q := range o.list() {
+		if q == p && !removed {
+			removed = true
+			continue
+		}
+		list = append(list, q)
+	}
+	o.nexts.Store(&list)
+}
+
+// adopt adds the processors of old.
+func (o *ownSpans) adopt(old *ownSpans) {
+	for _, p := range old.list() {
+		o.add(p)
+	}
+}
+
+func (o *ownSpans) list() []sdktrace.SpanProcessor {
+	if p := o.nexts.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// start begins the own span of a dump of the failing span sc. It returns nil
+// if no span of ours goes anywhere.
+func (o *ownSpans) start(at time.Time, ref Ref, sc trace.SpanContext, res *sdkresource.Resource) trace.Span {
+	if len(o.list()) == 0 {
+		return nil
+	}
+	opts := []trace.SpanStartOption{
+		trace.WithNewRoot(), trace.WithTimestamp(at), trace.WithAttributes(ref.Attributes()...),
+	}
+	if sc.IsValid() {
+		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: sc, Attributes: linkAttributes(ref)}))
+	}
+	_, span := o.tracer.Start(context.Background(), SpanName, opts...)
+	if res != nil {
+		o.resources.Store(span.SpanContext().SpanID(), res)
+	}
+	return span
+}
+
+// outcome is how a dump ended.
+type outcome struct {
+	size   int64
+	reason string // "" if it was stored
+	err    error
+}
+
+// end ends the span of a dump.
+func (o *ownSpans) end(span trace.Span, store string, began time.Time, pause time.Duration, res outcome) {
+	if span == nil {
+		return
+	}
+	word := outcomeStored
+	switch res.reason {
+	case "":
+	case DropShutdown:
+		word = outcomeDropped
+	default:
+		word = outcomeFailed
+	}
+	span.SetAttributes(
+		AttrDumpOutcome.String(word), AttrDumpSink.String(store),
+		AttrDumpPause.Float64(pause.Seconds()), AttrDumpDuration.Float64(time.Since(began).Seconds()),
+	)
+	if res.size > 0 {
+		span.SetAttributes(AttrDumpSize.Int64(res.size))
+	}
+	if res.reason != "" {
+		span.SetStatus(codes.Error, shorten(res.reason+": "+printable(res.err), maxMessage))
+	}
+	span.End()
+}
+
+// OnStart implements sdktrace.SpanProcessor for the own provider.
+func (o *ownSpans) OnStart(ctx context.Context, s sdktrace.ReadWriteSpan) {
+	for _, p := range o.list() {
+		p.OnStart(ctx, s)
+	}
+}
+
+// OnEnd implements sdktrace.SpanProcessor for the own provider.
+func (o *ownSpans) OnEnd(s sdktrace.ReadOnlySpan) {
+	if res, ok := o.resources.LoadAndDelete(s.SpanContext().SpanID()); ok {
+		s = ownSpan{s, res.(*sdkresource.Resource)}
+	}
+	for _, p := range o.list() {
+		p.OnEnd(s)
+	}
+}
+
+// Shutdown implements sdktrace.SpanProcessor. The processors belong to the
+// application, which shuts them down.
+func (o *ownSpans) Shutdown(context.Context) error { return nil }
+
+// ForceFlush implements sdktrace.SpanProcessor.
+func (o *ownSpans) ForceFlush(context.Context) error { return nil }
+
+// ownSpan is an own span with the resource of the failing one.
+type ownSpan struct {
+	sdktrace.ReadOnlySpan
+	resource *sdkresource.Resource
+}
+
+func (s ownSpan) Resource() *sdkresource.Resource { return s.resource }
+
+func linkAttributes(ref Ref) []attribute.KeyValue {
+	return []attribute.KeyValue{AttrDumpID.String(ref.ID.String())}
+}
