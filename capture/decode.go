@@ -455,6 +455,15 @@ func (j *judge) apply(t redact.Text) (out, rules string) {
 	return out, rules
 }
 
+// lines is apply for texts that belong together.
+func (j *judge) lines(site redact.Site, lines []string) []string {
+	out, found := j.engine.ApplyLines(site, lines)
+	for _, f := range found {
+		j.counts[f.Rule]++
+	}
+	return out
+}
+
 func (j *judge) text(s *string, name string, site redact.Site) {
 	if *s != "" {
 		*s, _ = j.apply(redact.Text{Value: *s, Name: name, Site: site})

@@ -95,9 +95,7 @@ func (s *Snapshot) encode(ctx context.Context, deadline time.Time, out io.Writer
 	}
 	for _, src := range files.read(deadline) {
 		for i := range src.Blocks {
-			for j := range src.Blocks[i].Lines {
-				d.judge.text(&src.Blocks[i].Lines[j], "", redact.SiteSource)
-			}
+			src.Blocks[i].Lines = d.judge.lines(redact.SiteSource, src.Blocks[i].Lines)
 		}
 		if err := w.Source(&src); err != nil {
 			return 0, err
@@ -469,16 +467,7 @@ func (s *Snapshot) fillExtra(x *dump.Extra, j *judge) {
 	if x.CommandLine == nil {
 		x.CommandLine = slices.Clone(os.Args)
 	}
-	for i := range x.CommandLine {
-		name := ""
-		if i > 0 { // the name of "-name value"
-			name = strings.TrimLeft(x.CommandLine[i-1], "-")
-			if name == x.CommandLine[i-1] || strings.Contains(name, "=") {
-				name = ""
-			}
-		}
-		j.text(&x.CommandLine[i], name, redact.SiteCommandLine)
-	}
+	x.CommandLine = j.lines(redact.SiteCommandLine, x.CommandLine)
 	x.Executable, x.StartTime = e.program.executable, e.started.UTC()
 	j.text(&x.Executable, "", redact.SitePath)
 	if bi := e.program.build; bi != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
+	"github.com/otelcoredumpy/otelcoredumpy/redact"
 )
 
 // shape says how an object's bytes are laid out.
@@ -36,10 +37,6 @@ type object struct {
 	closed bool // of a channel
 	stale  bool // its memory is no longer in use
 }
-
-// secretLookahead is how many bytes of a text are read beyond its limit, so that it is
-// judged on more than what is kept: a secret that crosses the limit is still seen.
-const secretLookahead = 4096
 
 // maxValueBytes is how much of one value is copied: a struct may contain a huge
 // array.
@@ -249,7 +246,7 @@ func (w *walker) copyObject(i int) {
 // maxElems is how many elements of type t are copied: bytes are text.
 func (w *walker) maxElems(t *typ) int {
 	if t.kind == dump.Uint8 {
-		return w.cfg.MaxStringLen + secretLookahead
+		return w.cfg.MaxStringLen + redact.Lookahead
 	}
 	n := w.cfg.MaxArrayValues
 	if t.size > 0 {
@@ -349,6 +346,8 @@ func (w *walker) follow(t *typ, b []byte, depth uint8, name string, secret bool)
 
 // addText copies a string's bytes at once: they lead nowhere, and are what
 // people look for first.
+// It reads redact.Lookahead bytes more than are kept, so that a secret that crosses
+// the limit is still seen.
 func (w *walker) addText(p uint64, n int64, depth uint8, name string, secret bool) {
 	if p == 0 || n <= 0 || n > 1<<40 || w.arena.used >= w.cfg.MaxBytes {
 		return
@@ -362,7 +361,7 @@ func (w *walker) addText(p uint64, n int64, depth uint8, name string, secret boo
 		o.reason, o.stale = dump.Unreadable, true
 		return
 	}
-	o.n = min(n, int64(w.cfg.MaxStringLen+secretLookahead))
+	o.n = min(n, int64(w.cfg.MaxStringLen+redact.Lookahead))
 	if n > int64(w.cfg.MaxStringLen) {
 		w.hits.str++
 	}

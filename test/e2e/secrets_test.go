@@ -1,9 +1,13 @@
 package e2e
 
 import (
+	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/otelcoredumpy/otelcoredumpy/dump"
 )
 
 // The secrets of examples/checkout/shop/seed.go.
@@ -22,7 +26,7 @@ func TestSecrets(t *testing.T) {
 					n += findStrings(reflect.ValueOf(x), func(s string) {
 						for _, secret := range secrets {
 							if strings.Contains(s, secret) {
-								t.Errorf("%s has the secret %q: %.200q", where, secret, s)
+								t.Errorf("%s has the secret %q: %.60q", where, secret, s)
 							}
 						}
 					})
@@ -34,11 +38,12 @@ func TestSecrets(t *testing.T) {
 					}
 					look("goroutine", *g)
 				}
+				reach := reached(t, r)
 				for o, err := range r.Objects() {
 					if err != nil {
 						t.Fatal(err)
 					}
-					look("object", *o)
+					look("object "+reach.path(r, o.ID), *o)
 				}
 				files, err := r.Sources()
 				if err != nil {
@@ -83,6 +88,78 @@ func TestSecretsSeen(t *testing.T) {
 			}
 		}
 	}
+}
+
+// reach says from where each object of a dump was reached.
+type reach map[dump.ObjectID]struct {
+	from dump.ObjectID // 0 if from a variable
+	root string        // the variable
+}
+
+func reached(t *testing.T, r *dump.Reader) reach {
+	t.Helper()
+	found := make(reach)
+	var queue []dump.ObjectID
+	var visit func(v *dump.Value, from dump.ObjectID, root string)
+	visit = func(v *dump.Value, from dump.ObjectID, root string) {
+		if _, ok := found[v.Obj]; v.Obj != 0 && !ok {
+			found[v.Obj] = struct {
+				from dump.ObjectID
+				root string
+			}{from, root}
+			queue = append(queue, v.Obj)
+		}
+		for i := range v.Elems {
+			visit(&v.Elems[i], from, root)
+		}
+	}
+	for g, err := range r.Goroutines() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range g.Values {
+			visit(&g.Values[i].Value, 0, fmt.Sprintf("goroutine %d, %s", g.ID, g.Values[i].Name))
+		}
+		for i := range g.Frames {
+			for j := range g.Frames[i].Vars {
+				v := &g.Frames[i].Vars[j]
+				visit(&v.Value, 0, fmt.Sprintf("goroutine %d, %s, %s", g.ID, g.Frames[i].Func, v.Name))
+			}
+		}
+	}
+	for len(queue) > 0 {
+		o, err := r.Object(queue[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		queue = queue[1:]
+		visit(&o.Value, o.ID, "")
+	}
+	return found
+}
+
+// path returns the variable that leads to an object, and the types in between.
+func (found reach) path(r *dump.Reader, id dump.ObjectID) string {
+	var types []string
+	for range 30 {
+		o, err := r.Object(id)
+		if err != nil {
+			return err.Error()
+		}
+		name := "?"
+		if t := r.Type(o.Value.Type); t != nil {
+			name = t.Name
+		}
+		types = append(types, name)
+		from := found[id]
+		if from.from == 0 {
+			types = append(types, from.root)
+			break
+		}
+		id = from.from
+	}
+	slices.Reverse(types)
+	return strings.Join(types, " → ")
 }
 
 // findStrings calls f for every string and byte slice below v, and returns how
