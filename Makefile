@@ -44,6 +44,7 @@ unit:
 
 race:
 	COREDUMPY_VERSITYGW=$(BIN)/versitygw $(GO) test -race $(TESTFLAGS) ./...
+	$(GO) test $(TESTFLAGS) ./dump/... # its exhaustive tests are sampled under -race
 
 # The benchmarks live in a module of their own; that they still run is checked, their figures are not.
 .PHONY: benchcheck

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"os"
 	"os/signal"
 	"syscall"
 
@@ -62,6 +63,9 @@ func load(ctx context.Context, std *stdio, f *loadFlags, path string) error {
 	o := repl.Options{
 		In: std.in, Out: std.out, Err: std.err, Commands: f.commands, Init: f.init,
 		Terminal: std.inTerminal && std.outWidth > 0, Color: std.outStyle.colour,
+	}
+	if dir, err := os.Getwd(); err == nil {
+		o.Dir = dir
 	}
 	if o.Terminal && len(f.commands) == 0 {
 		// Ctrl-C ends a command there, not the session.
