@@ -106,38 +106,11 @@ func (tt *typeTable) fromRtype(addr uint64) *typ {
 	if t, ok := tt.byRtype[addr]; ok {
 		return t
 	}
-	if !tt.plausible(addr) {
+	if !tt.genuine(addr) {
 		return nil
 	}
 	rt := reflectType(uintptr(addr))
 	return tt.fromReflect(rt)
-}
-
-// plausible reports whether an abi.Type (internal/abi/type.go) may be at addr.
-// Only the types that the linker laid down are believed: one made at run time by
-// package reflect lies on the heap, where nothing tells it from other data.
-func (tt *typeTable) plausible(addr uint64) bool {
-	if addr < tt.module.types || addr+48 > tt.module.etypes || addr%8 != 0 {
-		return false
-	}
-	var b [48]byte
-	if tt.mem.ReadAt(b[:], addr) != nil {
-		return false
-	}
-	size, ptrBytes := word(b[:], 0), word(b[:], 8)
-	align, fieldAlign, kind := b[21], b[22], b[23]
-	str := int64(int32(word(b[:], 40)))
-	if size > 1<<40 || ptrBytes > size || kind == 0 || kind > uint8(reflect.UnsafePointer) ||
-		align == 0 || align > 16 || align&(align-1) != 0 || fieldAlign != align ||
-		str <= 0 || tt.module.types+uint64(str) >= tt.module.etypes {
-		return false
-	}
-	// abi.Name: a flag byte, then the length as a varint, then the bytes.
-	var n [3]byte
-	if tt.mem.ReadAt(n[:], tt.module.types+uint64(str)) != nil || n[0] > 15 {
-		return false
-	}
-	return n[1] != 0
 }
 
 //go:nocheckptr
