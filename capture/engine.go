@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -87,42 +88,58 @@ func thisProgram() program {
 	return p
 }
 
-// load reads the debug info of the running program.
-func (e *Engine) load() {
-	defer close(e.ready)
+// loaded is the running program's debug info. It is read once, however many engines
+// there are, and stays as long as the process does.
+type loaded struct {
+	symbols *symbols
+	info    *debugInfo
+	layout  layout
+	err     error // why there is no info
+}
+
+var running = sync.OnceValue(func() (l loaded) {
 	defer func() {
 		if p := recover(); p != nil {
-			e.infoErr = fmt.Errorf("reading debug info failed: %v", p)
+			l.info, l.err = nil, fmt.Errorf("reading debug info failed: %v", p)
 		}
 	}()
+	l.layout = go126
 	if !haveStack {
-		e.infoErr = fmt.Errorf("variables cannot be read on %s/%s", runtime.GOOS, runtime.GOARCH)
-		return
+		l.err = fmt.Errorf("variables cannot be read on %s/%s", runtime.GOOS, runtime.GOARCH)
+		return l
 	}
 	f, bias, err := openExecutable()
 	if err != nil {
-		e.infoErr = err
-		return
+		l.err = err
+		return l
 	}
 	defer f.Close()
-	syms, di, err := openDebugInfo(f, bias)
-	if syms != nil {
-		e.symbols.Store(syms)
+	l.symbols, l.info, l.err = openDebugInfo(f, bias)
+	if l.info != nil && !strings.HasPrefix(runtime.Version(), "go1.26") {
+		l.layout = l.info.layout(go126)
 	}
-	if err != nil {
-		e.infoErr = err
+	return l
+})
+
+// load reads the debug info of the running program.
+func (e *Engine) load() {
+	defer close(e.ready)
+	l := running()
+	e.infoErr = l.err
+	if l.symbols != nil {
+		e.symbols.Store(l.symbols)
+	}
+	if l.info == nil {
 		return
 	}
-	if !strings.HasPrefix(runtime.Version(), "go1.26") {
-		l := di.layout(go126)
-		e.layout.Store(&l)
-	}
-	e.info.Store(di)
+	e.layout.Store(&l.layout)
+	e.info.Store(l.info)
+	defer func() { _ = recover() }() // what follows only saves time later
 	// What a failing request will ask for first: the functions of the program's own
 	// packages and of those that call them.
-	for _, u := range di.units {
+	for _, u := range l.info.units {
 		if u.name == "runtime" || u.name == "net/http" || e.isUser(u.name+".f", "") {
-			di.functionsOf(u)
+			l.info.functionsOf(u)
 		}
 	}
 }

@@ -8,9 +8,9 @@
 //	<dir>/v1/tmp/<dump-id>-<random>.tmp                            a dump that is being written
 //
 // Folders have mode 0700 and files 0600, because a dump shows the memory of a
-// process. Files that are not of this layout are passed over, and so are
-// symbolic links; nothing outside the folder is ever read or written, whatever
-// links lie inside.
+// process. Files that are not of this layout are passed over, and so is a
+// symbolic link in the place of a dump; nothing outside the folder is ever read
+// or written, whatever links lie inside.
 //
 // # What Put promises
 //

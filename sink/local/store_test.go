@@ -221,7 +221,8 @@ func TestFileInPlaceOfFolder(t *testing.T) {
 			}
 			_, traceErr := s.Trace(t.Context(), id.TraceID)
 			var listErr error
-			for _, listErr = range s.List(t.Context(), sink.Query{}) { //nolint:revive // the last error is what matters
+			for _, err := range s.List(t.Context(), sink.Query{}) {
+				listErr = err
 			}
 			if tc.reading && traceErr == nil && listErr == nil {
 				t.Error("neither Trace nor List tell of the file in the way")
