@@ -156,11 +156,11 @@ func read(t *testing.T, s sink.Sink, e sink.Entry) []byte {
 func tryRead(ctx context.Context, s sink.Sink, e sink.Entry) (b []byte, err error) {
 	obj, err := s.Open(ctx, e)
 	if err != nil {
-		return nil, fmt.Errorf("Open: %w", err)
+		return nil, fmt.Errorf("opening: %w", err)
 	}
 	defer func() {
 		if cerr := obj.Close(); err == nil && cerr != nil {
-			err = fmt.Errorf("Close: %w", cerr)
+			err = fmt.Errorf("closing: %w", cerr)
 		}
 	}()
 	b, err = io.ReadAll(io.NewSectionReader(obj, 0, obj.Size()))
