@@ -102,6 +102,9 @@ func (d *decoder) value(v *dump.Value, t *typ, b []byte, p place) {
 		if v.Ptr != 0 && t.elem != nil {
 			d.link(v, v.Ptr, t.elem, shapeValue, 0, p)
 		}
+		if v.Ptr != 0 && t.elem == nil {
+			v.Reason, v.Detail = dump.Unsupported, "the type argument that it stands for is not known here"
+		}
 	case dump.UnsafePointer:
 		v.Ptr = word(b, 0)
 	case dump.Slice:
@@ -334,7 +337,7 @@ func (d *decoder) array(v *dump.Value, t *typ, b []byte, n int64, p place) {
 // isFixed reports whether arrays of a kind are kept as memory bytes.
 func isFixed(k dump.Kind) bool { return k >= dump.Bool && k <= dump.Complex128 }
 
-const staleDetail = "it points into memory that is no longer in use"
+const staleDetail = "it points into memory that is no longer in use, or is too small for it"
 
 // object decodes an object.
 func (d *decoder) object(out *dump.Object, o *object) {
@@ -396,6 +399,7 @@ func (d *decoder) mapping(v *dump.Value, o *object, p place) {
 	v.Len = o.total
 	key, elem := o.t.key, o.t.elem
 	v.Elems = d.alloc(int(2 * o.n))
+	secret := d.w.types.isSecret(o.name) // what is under a secret name is secret, whatever its key
 	for i := range o.n {
 		at := uint64(i) * (key.size + elem.size)
 		kb := o.data[at : at+key.size]
@@ -404,7 +408,7 @@ func (d *decoder) mapping(v *dump.Value, o *object, p place) {
 		kp.site = redact.SiteKey
 		d.value(kv, key, kb, kp)
 		ep := p
-		if key.kind == dump.String {
+		if key.kind == dump.String && !secret {
 			if text, ok := d.w.textOf(kb); ok && len(text) <= 64 {
 				ep.name = string(text)
 			}

@@ -166,6 +166,10 @@ func (tt *typeTable) resolveDIE(t *typ) {
 	}
 	switch t.kind {
 	case dump.Pointer, dump.Array:
+		// go.shape.*uint8 stands for every pointer that a type argument may be.
+		if t.kind == dump.Pointer && strings.HasPrefix(t.name, "go.shape.") {
+			return
+		}
 		t.elem = ref(dwarf.AttrType)
 	case dump.Slice, dump.Chan:
 		t.elem = ref(attrGoElem)

@@ -235,7 +235,7 @@ func (s *Snapshot) readOthers(deadline time.Time) []other {
 			}
 			continue
 		}
-		s.w.over(p.stack)
+		s.w.over(p.stack, p.hi)
 		mem := &s.w.mem
 		u := unwinder{di: di, stack: &p.stack, mem: mem, hi: p.hi, max: maxOtherFrames}
 		frames, _ := u.unwind(p.pc, p.sp, false, 0)
@@ -252,7 +252,7 @@ func (s *Snapshot) readOthers(deadline time.Time) []other {
 		}
 		s.w.run(deadline)
 	}
-	s.w.over(s.stack)
+	s.w.over(s.stack, s.hi)
 	if slow > 0 {
 		s.missing = append(s.missing, dump.Missing{What: "locals of other goroutines", Why: fmt.Sprintf("the time budget was spent before those of %d goroutines were read", slow), Hint: "raise capture.timeout"})
 	}

@@ -129,6 +129,11 @@ func (e *Engine) load() {
 	if l.symbols != nil {
 		e.symbols.Store(l.symbols)
 	}
+	if e.symbols.Load().allgs == 0 && haveStack {
+		s := *e.symbols.Load()
+		s.allgs = findAllgs(e.types.module, &go126)
+		e.symbols.Store(&s)
+	}
 	if l.info == nil {
 		return
 	}

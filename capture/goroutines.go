@@ -125,6 +125,53 @@ func copyGoroutine(mem Memory, l *layout, gp uint64, a *arena) (_ *parked, moved
 	return p, false
 }
 
+// findAllgs finds runtime.allgs without a symbol table: among the package variables, the slice
+// whose elements point at goroutines, the calling one among them.
+func findAllgs(m module, l *layout) (at uint64) {
+	own := uint64(getg())
+	if m.data == 0 || m.enoptrbss <= m.data || m.enoptrbss-m.data > 1<<30 || own == 0 {
+		return 0
+	}
+	guarded(func() {
+		vars := make([]byte, (m.enoptrbss-m.data)&^7)
+		if (self{}).ReadAt(vars, m.data) != nil {
+			return
+		}
+		r := reader{Memory: self{}}
+		for off := 0; off+24 <= len(vars); off += 8 {
+			ptr, n, c := word(vars, off), word(vars, off+8), word(vars, off+16)
+			if ptr < minAddress || ptr%8 != 0 || n == 0 || n > c || c > 1<<24 {
+				continue
+			}
+			if isGoroutines(&r, l, ptr, n, own) {
+				at = m.data + uint64(off)
+				return
+			}
+		}
+	})
+	return at
+}
+
+// isGoroutines reports whether there are n pointers to goroutines at ptr, own
+// among them, all with IDs of their own.
+func isGoroutines(r *reader, l *layout, ptr, n, own uint64) bool {
+	found := false
+	seen := map[uint64]bool{}
+	for i := range n {
+		g, err := r.word(ptr + 8*i)
+		if err != nil || g < minAddress || g%8 != 0 {
+			return false
+		}
+		found = found || g == own
+		id, err := r.word(g + l.gID)
+		if err != nil || id > 1<<48 || id != 0 && seen[id] {
+			return false
+		}
+		seen[id] = true
+	}
+	return found
+}
+
 // statusName is the state as tracebacks print it (runtime/traceback.go).
 func statusName(s uint32) string {
 	switch s {

@@ -70,13 +70,13 @@ func TestThisModule(t *testing.T) {
 	}
 }
 
-// TestHeapUsed holds the reading of the runtime's span table against memory whose
+// TestHeapPlace holds the reading of the runtime's span table against memory whose
 // state is known.
-func TestHeapUsed(t *testing.T) {
+func TestHeapPlace(t *testing.T) {
 	e := testEngine(t, DefaultConfig())
 	sp, hi, _ := copyStack(new(byte), 0)
 	var stack region
-	h := newHeap(self{}, e.layout.Load(), e.symbols.Load().mheap, &stack)
+	h := newHeap(self{}, e.layout.Load(), e.symbols.Load().mheap, &stack, 0)
 	heapObject := new([100]int)
 	guarded(func() {
 		for _, c := range []struct {
@@ -87,15 +87,19 @@ func TestHeapUsed(t *testing.T) {
 			{"heap object", unsafe.Pointer(heapObject), true},
 			{"package variable", unsafe.Pointer(&go126), true},
 		} {
-			if got := h.used(uint64(uintptr(c.p))); got != c.want {
-				t.Errorf("%s: used is %v, want %v", c.what, got, c.want)
+			if at, ok := h.place(uint64(uintptr(c.p)), 8); ok != c.want || at != uint64(uintptr(c.p)) {
+				t.Errorf("%s: place is %#x, %v, want %v", c.what, at, ok, c.want)
 			}
 		}
-		if h.used(uint64(sp)) {
+		if _, ok := h.place(uint64(uintptr(unsafe.Pointer(heapObject))), 1024); ok {
+			t.Error("1024 bytes fit into an object of 800 in a class of 896")
+		}
+		if _, ok := h.place(uint64(sp), 8); ok {
 			t.Error("a stack that was not copied counts as used")
 		}
 		stack = region{uint64(sp), make([]byte, hi-sp)}
-		if !h.used(uint64(sp)) {
+		h = newHeap(self{}, e.layout.Load(), e.symbols.Load().mheap, &stack, uint64(hi))
+		if at, ok := h.place(uint64(sp), 8); !ok || at != uint64(sp) {
 			t.Error("the stack that was copied does not count as used")
 		}
 	})

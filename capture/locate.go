@@ -30,6 +30,8 @@ type locator struct {
 	types *typeTable
 	mem   *reader // with the copied stack laid over it
 	arena *arena
+	// layout is for the collector's tables; nil: they are not looked at.
+	layout *layout
 }
 
 // roots returns the variables that are in scope in one call of a frame. line is
@@ -113,13 +115,23 @@ func (l *locator) read(f *frame, v *variable, r *root) {
 	expr := v.expr
 	list := expr == nil && v.list >= 0
 	if list {
-		expr, _ = l.di.locationAt(f.fn.unit, v.list, at)
+		expr = l.di.locationAt(f.fn.unit, v.list, at)
+	}
+	pieces, ok := locate(expr, f.cfa, l.di.bias, f.regs)
+	if list && f.returns() && inRegisters(pieces, f.regs) {
+		// The list prefers a register as long as there is one. What is in memory as
+		// well shows behind the call, which has spoilt the registers; only what
+		// the callee itself leaves in memory is not there yet.
+		if e := l.di.locationAt(f.fn.unit, v.list, at+1); len(e) > 0 {
+			if ps, ok := locate(e, f.cfa, l.di.bias, nil); ok && f.before(ps, r.t.size) {
+				expr, pieces = e, ps
+			}
+		}
 	}
 	if len(expr) == 0 {
 		r.reason = dump.OptimizedOut
 		return
 	}
-	pieces, ok := locate(expr, f.cfa, l.di.bias, f.regs)
 	switch {
 	case !ok:
 		r.reason = dump.UnavailableRegister
@@ -206,9 +218,75 @@ func (l *locator) read(f *frame, v *variable, r *root) {
 	if recovered {
 		r.state = dump.VarRecovered
 	}
+	if f.fn.unit.optimized && l.dead(f, r.t, pieces) {
+		r.state = dump.VarDead
+	}
 	if missing != dump.Whole {
 		r.known, r.reason, r.addr = known, missing, 0
 	}
+}
+
+// inRegisters reports whether a part of a variable is in a register that is not
+// known.
+func inRegisters(pieces []piece, regs *registers) bool {
+	for _, p := range pieces {
+		if p.kind == pieceReg {
+			if _, ok := regs.get(p.value); !ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// before reports whether the pieces are all in memory that the callee of f does not write to.
+func (f *frame) before(pieces []piece, size uint64) bool {
+	for _, p := range pieces {
+		if p.size != 0 {
+			size = p.size
+		}
+		if p.kind == pieceReg || p.kind == pieceMemory && p.value < f.argHi && p.value+size > f.argLow {
+			return false
+		}
+	}
+	return len(pieces) > 0
+}
+
+// dead reports whether the collector no longer counts a pointer of the variable:
+// then its place may be in use for something else, or lead to memory that is.
+func (l *locator) dead(f *frame, t *typ, pieces []piece) bool {
+	if t.resolve(); len(t.slots) == 0 || l.layout == nil {
+		return false
+	}
+	if !f.liveDone {
+		f.liveDone = true
+		if lv, ok := livenessAt(l.mem, l.layout, f); ok {
+			f.live = &lv
+		}
+	}
+	if f.live == nil {
+		return false
+	}
+	var off uint64
+	for _, p := range pieces {
+		n := p.size
+		if n == 0 {
+			n = t.size
+		}
+		if p.kind == pieceMemory {
+			for _, s := range t.slots {
+				at := s.off // of the pointer; an interface has its data behind the type
+				if s.typ.kind == dump.Interface {
+					at += 8
+				}
+				if at >= off && at < off+n && f.live.dead(p.value+at-off) {
+					return true
+				}
+			}
+		}
+		off += n
+	}
+	return false
 }
 
 // manyParts reports whether the compiler may keep the parts of a value in

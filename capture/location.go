@@ -159,14 +159,13 @@ func locate(expr []byte, cfa, bias uint64, regs *registers) (pieces []piece, ok 
 }
 
 // locationAt returns the expression of the location list at off that holds at
-// the DWARF address pc, and whether the same list has an entry that is a bare
-// register: then the variable has a single slot (see FACTS: bare single slot).
-func (di *debugInfo) locationAt(u *unit, off int64, pc uint64) (expr []byte, bareReg bool) {
+// the DWARF address pc, nil if none does.
+func (di *debugInfo) locationAt(u *unit, off int64, pc uint64) []byte {
 	if u.version < 5 {
 		return di.locationAt4(u, off, pc)
 	}
 	if off < 0 || off >= int64(len(di.loclists)) {
-		return nil, false
+		return nil
 	}
 	r := &byteReader{b: di.loclists[off:]}
 	base := u.low
@@ -175,7 +174,7 @@ func (di *debugInfo) locationAt(u *unit, off int64, pc uint64) (expr []byte, bar
 		var low, high uint64
 		switch kind {
 		case 0: // DW_LLE_end_of_list
-			return expr, bareReg
+			return nil
 		case 1: // DW_LLE_base_addressx
 			base = di.address(u, r.uleb())
 			continue
@@ -197,33 +196,30 @@ func (di *debugInfo) locationAt(u *unit, off int64, pc uint64) (expr []byte, bar
 			low = r.u64()
 			high = low + r.uleb()
 		default:
-			return nil, false
+			return nil
 		}
 		e := r.take(int(min(r.uleb(), uint64(len(r.b)+1))))
 		if r.bad {
 			break
 		}
-		if len(e) == 1 && e[0] >= opReg0 && e[0] < opReg0+32 {
-			bareReg = true
-		}
-		if low <= pc && pc < high && expr == nil {
-			expr = e
+		if low <= pc && pc < high {
+			return e
 		}
 	}
-	return nil, false
+	return nil
 }
 
 // locationAt4 is locationAt for DWARF 4's .debug_loc (section 2.6.2 there).
-func (di *debugInfo) locationAt4(u *unit, off int64, pc uint64) (expr []byte, bareReg bool) {
+func (di *debugInfo) locationAt4(u *unit, off int64, pc uint64) []byte {
 	if off < 0 || off >= int64(len(di.locs4)) {
-		return nil, false
+		return nil
 	}
 	r := &byteReader{b: di.locs4[off:]}
 	base := u.low
 	for {
 		low, high := r.u64(), r.u64()
 		if r.bad || low == 0 && high == 0 {
-			return expr, bareReg
+			return nil
 		}
 		if low == ^uint64(0) {
 			base = high
@@ -231,13 +227,10 @@ func (di *debugInfo) locationAt4(u *unit, off int64, pc uint64) (expr []byte, ba
 		}
 		e := r.take(int(r.u16()))
 		if r.bad {
-			return nil, false
+			return nil
 		}
-		if len(e) == 1 && e[0] >= opReg0 && e[0] < opReg0+32 {
-			bareReg = true
-		}
-		if base+low <= pc && pc < base+high && expr == nil {
-			expr = e
+		if base+low <= pc && pc < base+high {
+			return e
 		}
 	}
 }

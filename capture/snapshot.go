@@ -113,7 +113,7 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 	di := e.info.Load()
 	s.w = newWalker(&e.cfg, s.depth, e.types, di, e.layout.Load(), e.symbols.Load().mheap)
 	guarded(func() {
-		s.w.over(s.stack)
+		s.w.over(s.stack, s.hi)
 		s.findReason()
 		if syms := e.symbols.Load(); e.cfg.Goroutines == ScopeAll && syms.allgs != 0 {
 			s.others, s.left = copyGoroutines(self{}, e.layout.Load(), syms.allgs, s.g, e.cfg.MaxGoroutines, &s.reads, e.cfg.MaxBytes, start.Add(limit/2))
@@ -290,7 +290,7 @@ func (s *Snapshot) locate(di *debugInfo) {
 
 // readFrames reads the calls of physical frames, and their variables.
 func (e *Engine) readFrames(di *debugInfo, frames []frame, mem *reader, a *arena, limit int) []snapFrame {
-	loc := locator{di: di, types: e.types, mem: mem, arena: a}
+	loc := locator{di: di, types: e.types, mem: mem, arena: a, layout: e.layout.Load()}
 	var out []snapFrame
 	for i := range frames {
 		f := &frames[i]
@@ -415,7 +415,7 @@ func (s *Snapshot) addRoots() {
 }
 
 func (s *Snapshot) addDynamic(v *snapValue) {
-	secret := s.e.types.secret(v.name)
+	secret := s.e.types.isSecret(v.name)
 	if v.t.direct {
 		var b [8]byte
 		putWord(b[:], v.word)

@@ -87,6 +87,11 @@ func newTypeTable(mem Memory, m module, l *atomic.Pointer[layout], info *atomic.
 	return t
 }
 
+// isSecret reports whether a redaction rule knows the name.
+func (tt *typeTable) isSecret(name string) bool {
+	return name != "" && tt.secret != nil && tt.secret(name)
+}
+
 func (tt *typeTable) ofReflect(rt reflect.Type) *typ {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
@@ -284,7 +289,7 @@ func (t *typ) appendSlots(s []slot, off uint64, nesting int) []slot {
 			for i := n; i < len(s); i++ {
 				if s[i].name == "" && f.name != "" {
 					s[i].name = f.name
-					s[i].secret = t.table.secret != nil && t.table.secret(f.name)
+					s[i].secret = t.table.isSecret(f.name)
 				}
 			}
 			if nesting > maxTypeNesting {

@@ -3,6 +3,7 @@ package capture
 import (
 	"runtime"
 	"strings"
+	"unsafe"
 )
 
 // frame is one physical frame of a stack: a function with a frame of its own.
@@ -13,6 +14,31 @@ type frame struct {
 	cfa   uint64
 	fn    *function // nil if the debug info does not know it
 	regs  *registers
+	// callee is the function that the frame calls, as far as it is known: the one
+	// of the next inner frame; low and high bound what it was passed on the stack.
+	callee        string
+	argLow, argHi uint64
+	live          *liveness // nil: not looked up yet, or unknown
+	liveDone      bool
+}
+
+// returns reports whether the call that the frame is in may return, so that the
+// state that the debug info gives for the return address is one that the frame
+// will be in.
+func (f *frame) returns() bool {
+	if f.exact || f.callee == "" {
+		return false
+	}
+	n, ok := strings.CutPrefix(f.callee, "runtime.")
+	if !ok {
+		return true
+	}
+	for _, p := range []string{"panic", "gopanic", "goPanic", "Goexit", "throw", "fatal", "block", "sigpanic", "goexit"} {
+		if strings.HasPrefix(n, p) {
+			return false
+		}
+	}
+	return true
 }
 
 // lookup returns the address to look the frame's lines, scopes and variables up
@@ -55,6 +81,10 @@ func (u *unwinder) unwind(pc, sp uint64, exact bool, sigpc uint64) (frames []fra
 		}
 		f.fn = u.di.functionAt(at)
 		f.cfa = sp + uint64(row.cfaOff)
+		if k := len(frames); k > 0 {
+			in := &frames[k-1]
+			f.callee, f.argLow, f.argHi = in.innermostName(), in.cfa, in.cfa+argBytes(in.lookup())
+		}
 		frames = append(frames, f)
 		name := ""
 		if f.fn != nil {
@@ -78,6 +108,25 @@ func (u *unwinder) unwind(pc, sp uint64, exact bool, sigpc uint64) (frames []fra
 		pc, sp = ret, f.cfa
 	}
 	return frames, true
+}
+
+func (f *frame) innermostName() string {
+	if f.fn == nil {
+		return f.innermost().name
+	}
+	return f.fn.name
+}
+
+// argBytes returns how many bytes of its caller's frame a function uses for
+// arguments, results and the spilling of those that came in registers:
+// runtime._func.args, at offset 8; unknown for some of the assembler's.
+func argBytes(pc uint64) uint64 {
+	fi := findfunc(uintptr(pc))
+	if fi.fn == nil {
+		return 0
+	}
+	n := *(*int32)(unsafe.Add(fi.fn, 8))
+	return uint64(max(n, 0))
 }
 
 // isStackBottom reports whether nothing called the function.

@@ -75,11 +75,12 @@ func newWalker(cfg *Config, depth int, types *typeTable, info *debugInfo, lay *l
 	return &walker{cfg: cfg, depth: uint8(min(depth, 250)), types: types, info: info, lay: lay, mheap: mheap, index: make([]int32, 1024), itabs: map[uint64]*typ{}}
 }
 
-// over sets what the walker reads: this process with a copied stack laid over it.
-func (w *walker) over(stack region) {
+// over sets what the walker reads: this process with a copied stack, which ends at
+// hi, laid over it.
+func (w *walker) over(stack region, hi uint64) {
 	o := &overlay{stack, self{}}
 	w.mem.Memory = o
-	w.heap = newHeap(self{}, w.lay, w.mheap, &o.region)
+	w.heap = newHeap(self{}, w.lay, w.mheap, &o.region, hi)
 }
 
 func hashObject(addr uint64, id uint32, s shape, total int64) uint64 {
@@ -180,21 +181,32 @@ func (w *walker) copyObject(i int) {
 	}
 	o.done = true
 	o.late = w.late
-	if !w.heap.used(o.addr) {
-		o.reason = dump.Unreadable
-		o.stale = true
+	size := o.t.size
+	switch o.shape {
+	case shapeArray:
+		if size > 0 && uint64(o.total) > 1<<40/size {
+			size = 1 << 40
+		} else {
+			size *= uint64(o.total)
+		}
+	case shapeMap, shapeChan:
+		size = 48
+	}
+	at, ok := w.heap.place(o.addr, size)
+	if !ok {
+		o.reason, o.stale = dump.Unreadable, true
 		w.objects[i] = o
 		return
 	}
 	switch o.shape {
 	case shapeValue:
-		o.data, o.reason = w.copy(o.addr, min(o.t.size, maxValueBytes))
+		o.data, o.reason = w.copy(at, min(size, maxValueBytes))
 	case shapeArray:
 		o.n = min(o.total, int64(w.maxElems(o.t)))
 		if o.n < o.total {
 			w.hits.collection++
 		}
-		o.data, o.reason = w.copy(o.addr, uint64(o.n)*o.t.size)
+		o.data, o.reason = w.copy(at, uint64(o.n)*o.t.size)
 	case shapeMap:
 		w.copyMap(&o)
 	case shapeChan:
@@ -230,7 +242,7 @@ func (w *walker) copyObject(i int) {
 			key := o.data[at : at+ks]
 			w.scan(o.t.key, key, o.depth, o.name)
 			name := o.name
-			if o.t.key.kind == dump.String {
+			if o.t.key.kind == dump.String && !w.types.isSecret(o.name) {
 				if text, ok := w.textOf(key); ok && len(text) <= 64 {
 					name = string(text)
 				}
@@ -357,7 +369,8 @@ func (w *walker) addText(p uint64, n int64, depth uint8, name string, secret boo
 		return
 	}
 	o.done = true
-	if !w.heap.used(p) {
+	at, ok := w.heap.place(p, uint64(n))
+	if !ok {
 		o.reason, o.stale = dump.Unreadable, true
 		return
 	}
@@ -365,7 +378,7 @@ func (w *walker) addText(p uint64, n int64, depth uint8, name string, secret boo
 	if n > int64(w.cfg.MaxStringLen) {
 		w.hits.str++
 	}
-	o.data, o.reason = w.copy(p, uint64(o.n))
+	o.data, o.reason = w.copy(at, uint64(o.n))
 }
 
 // dynamic returns the dynamic type of an interface value, nil for a nil
