@@ -7,7 +7,7 @@ import (
 )
 
 // function is a subprogram with code: its scopes, their variables, and what was
-// inlined into it. It does not change once made.
+// inlined into it. It does not change once made, but for what is found out later.
 type function struct {
 	unit      *unit
 	name      string
@@ -15,6 +15,7 @@ type function struct {
 	declLine  int
 	wrapper   bool
 	root      scope
+	storeList
 }
 
 // scope is a function body, a lexical block, or an inlined call.

@@ -29,9 +29,6 @@ type layout struct {
 	mtFlags                            uint64
 	// runtime.mheap, heapArena and mspan (runtime/mheap.go)
 	mheapArenas, arenaSpans, spanStart, spanPages, spanState, spanElem uint64
-	// runtime._func and moduledata (runtime/runtime2.go, symtab.go)
-	funcNpcdata, funcNfuncdata, mdPctab, mdGofunc uint64
-	funcSize                                      uint64 // where its tables begin
 }
 
 // go126 is the layout of Go 1.26.
@@ -47,7 +44,6 @@ var go126 = layout{
 	tabIndex: 8, tabGroups: 16, groupsData: 0, groupsLengthMask: 8,
 	mtGroupSize: 80, mtSlotSize: 88, mtElemOff: 96, mtFlags: 104,
 	mheapArenas: 66008, arenaSpans: 0, spanStart: 24, spanPages: 32, spanState: 99, spanElem: 104,
-	funcNpcdata: 28, funcNfuncdata: 43, mdPctab: 80, mdGofunc: 320, funcSize: 44,
 }
 
 // gSize is how much of a runtime.g the engine reads.
@@ -103,10 +99,6 @@ func (l *layout) fields() []layoutField {
 		{"runtime.mspan", "npages", &l.spanPages},
 		{"runtime.mspan", "state", &l.spanState},
 		{"runtime.mspan", "elemsize", &l.spanElem},
-		{"runtime._func", "npcdata", &l.funcNpcdata},
-		{"runtime._func", "nfuncdata", &l.funcNfuncdata},
-		{"runtime.moduledata", "pctab", &l.mdPctab},
-		{"runtime.moduledata", "gofunc", &l.mdGofunc},
 	}
 }
 

@@ -30,8 +30,6 @@ type locator struct {
 	types *typeTable
 	mem   *reader // with the copied stack laid over it
 	arena *arena
-	// layout is for the collector's tables; nil: they are not looked at.
-	layout *layout
 }
 
 // roots returns the variables that are in scope in one call of a frame. line is
@@ -114,17 +112,18 @@ func (l *locator) read(f *frame, v *variable, r *root) {
 	at := f.lookup() - l.di.bias
 	expr := v.expr
 	list := expr == nil && v.list >= 0
+	var low, high uint64
 	if list {
-		expr = l.di.locationAt(f.fn.unit, v.list, at)
+		expr, low, high = l.di.locationAt(f.fn.unit, v.list, at)
 	}
 	pieces, ok := locate(expr, f.cfa, l.di.bias, f.regs)
 	if list && f.returns() && inRegisters(pieces, f.regs) {
 		// The list prefers a register as long as there is one. What is in memory as
 		// well shows behind the call, which has spoilt the registers; only what
 		// the callee itself leaves in memory is not there yet.
-		if e := l.di.locationAt(f.fn.unit, v.list, at+1); len(e) > 0 {
+		if e, lo, hi := l.di.locationAt(f.fn.unit, v.list, at+1); len(e) > 0 {
 			if ps, ok := locate(e, f.cfa, l.di.bias, nil); ok && f.before(ps, r.t.size) {
-				expr, pieces = e, ps
+				expr, pieces, low, high = e, ps, lo, hi
 			}
 		}
 	}
@@ -218,7 +217,7 @@ func (l *locator) read(f *frame, v *variable, r *root) {
 	if recovered {
 		r.state = dump.VarRecovered
 	}
-	if f.fn.unit.optimized && l.dead(f, r.t, pieces) {
+	if list && f.fn.unit.optimized && l.overwritten(f, pieces, r.t.size, low, high) {
 		r.state = dump.VarDead
 	}
 	if missing != dump.Whole {
@@ -252,39 +251,25 @@ func (f *frame) before(pieces []piece, size uint64) bool {
 	return len(pieces) > 0
 }
 
-// dead reports whether the collector no longer counts a pointer of the variable:
-// then its place may be in use for something else, or lead to memory that is.
-func (l *locator) dead(f *frame, t *typ, pieces []piece) bool {
-	if t.resolve(); len(t.slots) == 0 || l.layout == nil {
-		return false
-	}
-	if !f.liveDone {
-		f.liveDone = true
-		if lv, ok := livenessAt(l.mem, l.layout, f); ok {
-			f.live = &lv
-		}
-	}
-	if f.live == nil {
-		return false
-	}
-	var off uint64
+// overwritten reports whether a part of the variable lies in a stack slot into
+// which the function also stores something else while the debug info, in [low,
+// high), still has the variable there: the compiler shares spill slots among
+// values, and does not tell.
+func (l *locator) overwritten(f *frame, pieces []piece, size, low, high uint64) bool {
+	stores := l.di.storesOf(l.mem, f.fn)
 	for _, p := range pieces {
 		n := p.size
 		if n == 0 {
-			n = t.size
+			n = size
 		}
-		if p.kind == pieceMemory {
-			for _, s := range t.slots {
-				at := s.off // of the pointer; an interface has its data behind the type
-				if s.typ.kind == dump.Interface {
-					at += 8
-				}
-				if at >= off && at < off+n && f.live.dead(p.value+at-off) {
-					return true
-				}
+		if p.kind != pieceMemory || p.value < f.sp || p.value >= f.cfa {
+			continue
+		}
+		for _, s := range stores {
+			if at := f.sp + s.off; s.pc >= low && s.pc < high && at < p.value+n && at+s.size > p.value {
+				return true
 			}
 		}
-		off += n
 	}
 	return false
 }

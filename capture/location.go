@@ -159,22 +159,23 @@ func locate(expr []byte, cfa, bias uint64, regs *registers) (pieces []piece, ok 
 }
 
 // locationAt returns the expression of the location list at off that holds at
-// the DWARF address pc, nil if none does.
-func (di *debugInfo) locationAt(u *unit, off int64, pc uint64) []byte {
+// the DWARF address pc, nil if none does, and the addresses [low, high) at which it
+// does.
+func (di *debugInfo) locationAt(u *unit, off int64, pc uint64) (expr []byte, low, high uint64) {
 	if u.version < 5 {
 		return di.locationAt4(u, off, pc)
 	}
 	if off < 0 || off >= int64(len(di.loclists)) {
-		return nil
+		return nil, 0, 0
 	}
 	r := &byteReader{b: di.loclists[off:]}
 	base := u.low
 	for !r.bad {
 		kind := r.u8()
-		var low, high uint64
+		low, high = 0, 0
 		switch kind {
 		case 0: // DW_LLE_end_of_list
-			return nil
+			return nil, 0, 0
 		case 1: // DW_LLE_base_addressx
 			base = di.address(u, r.uleb())
 			continue
@@ -196,30 +197,30 @@ func (di *debugInfo) locationAt(u *unit, off int64, pc uint64) []byte {
 			low = r.u64()
 			high = low + r.uleb()
 		default:
-			return nil
+			return nil, 0, 0
 		}
 		e := r.take(int(min(r.uleb(), uint64(len(r.b)+1))))
 		if r.bad {
 			break
 		}
 		if low <= pc && pc < high {
-			return e
+			return e, low, high
 		}
 	}
-	return nil
+	return nil, 0, 0
 }
 
 // locationAt4 is locationAt for DWARF 4's .debug_loc (section 2.6.2 there).
-func (di *debugInfo) locationAt4(u *unit, off int64, pc uint64) []byte {
+func (di *debugInfo) locationAt4(u *unit, off int64, pc uint64) (expr []byte, low, high uint64) {
 	if off < 0 || off >= int64(len(di.locs4)) {
-		return nil
+		return nil, 0, 0
 	}
 	r := &byteReader{b: di.locs4[off:]}
 	base := u.low
 	for {
-		low, high := r.u64(), r.u64()
+		low, high = r.u64(), r.u64()
 		if r.bad || low == 0 && high == 0 {
-			return nil
+			return nil, 0, 0
 		}
 		if low == ^uint64(0) {
 			base = high
@@ -227,10 +228,10 @@ func (di *debugInfo) locationAt4(u *unit, off int64, pc uint64) []byte {
 		}
 		e := r.take(int(r.u16()))
 		if r.bad {
-			return nil
+			return nil, 0, 0
 		}
 		if base+low <= pc && pc < base+high {
-			return e
+			return e, base + low, base + high
 		}
 	}
 }

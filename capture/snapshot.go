@@ -290,7 +290,7 @@ func (s *Snapshot) locate(di *debugInfo) {
 
 // readFrames reads the calls of physical frames, and their variables.
 func (e *Engine) readFrames(di *debugInfo, frames []frame, mem *reader, a *arena, limit int) []snapFrame {
-	loc := locator{di: di, types: e.types, mem: mem, arena: a, layout: e.layout.Load()}
+	loc := locator{di: di, types: e.types, mem: mem, arena: a}
 	var out []snapFrame
 	for i := range frames {
 		f := &frames[i]

@@ -18,8 +18,6 @@ type frame struct {
 	// of the next inner frame; low and high bound what it was passed on the stack.
 	callee        string
 	argLow, argHi uint64
-	live          *liveness // nil: not looked up yet, or unknown
-	liveDone      bool
 }
 
 // returns reports whether the call that the frame is in may return, so that the
