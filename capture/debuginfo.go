@@ -27,8 +27,9 @@ type debugInfo struct {
 	locs4    []byte // .debug_loc, DWARF 4
 	addr     []byte
 	frames   *frameTable
-	units    []*unit     // in the order of .debug_info
-	ranges   []unitRange // by address
+	dicts    map[uint64]string // see symbols
+	units    []*unit           // in the order of .debug_info
+	ranges   []unitRange       // by address
 
 	mu    sync.Mutex
 	funcs map[dwarf.Offset]*function
@@ -107,7 +108,7 @@ func openDebugInfo(r io.ReaderAt, bias uint64) (syms *symbols, _ *debugInfo, err
 		}
 	}
 	di := &debugInfo{
-		data: d, bias: bias, loclists: sec["loclists"], locs4: sec["loc"], addr: sec["addr"], funcs: map[dwarf.Offset]*function{},
+		dicts: syms.dicts, data: d, bias: bias, loclists: sec["loclists"], locs4: sec["loc"], addr: sec["addr"], funcs: map[dwarf.Offset]*function{},
 	}
 	di.frames, err = parseFrames(sec["frame"], f.ByteOrder)
 	if err != nil {
@@ -161,13 +162,14 @@ func sectionData(s *elf.Section) ([]byte, error) {
 type symbols struct {
 	allgs       uint64 // runtime.allgs, a []*g
 	sigpanic0   uint64
-	waitReasons uint64 // runtime.waitReasonStrings, a [...]string
-	mheap       uint64 // runtime.mheap_
+	waitReasons uint64            // runtime.waitReasonStrings, a [...]string
+	mheap       uint64            // runtime.mheap_
+	dicts       map[uint64]string // dictionaries of instantiated generic functions and types, by address
 }
 
 // findSymbols looks a few names up in .symtab without making a list of all.
 func findSymbols(f *elf.File, bias uint64) *symbols {
-	s := &symbols{}
+	s := &symbols{dicts: map[uint64]string{}}
 	want := map[string]*uint64{
 		"runtime.allgs": &s.allgs, "runtime.sigpanic0": &s.sigpanic0, "runtime.sigpanic0.abi0": &s.sigpanic0, "runtime.waitReasonStrings": &s.waitReasons,
 		"runtime.mheap_": &s.mheap,
@@ -184,18 +186,23 @@ func findSymbols(f *elf.File, bias uint64) *symbols {
 	if err != nil {
 		return s
 	}
-	prefix := []byte("runtime.")
+	prefix, dict := []byte("runtime."), []byte("..dict.")
 	for ; len(syms) >= 24; syms = syms[24:] {
 		off := f.ByteOrder.Uint32(syms)
-		if int64(off) >= int64(len(str)) || !bytes.HasPrefix(str[off:], prefix) {
+		if int64(off) >= int64(len(str)) {
 			continue
 		}
 		name := str[off:]
 		if i := bytes.IndexByte(name, 0); i >= 0 {
 			name = name[:i]
 		}
-		if p := want[string(name)]; p != nil {
-			*p = f.ByteOrder.Uint64(syms[8:]) + bias
+		switch {
+		case bytes.HasPrefix(name, prefix):
+			if p := want[string(name)]; p != nil {
+				*p = f.ByteOrder.Uint64(syms[8:]) + bias
+			}
+		case bytes.Contains(name, dict):
+			s.dicts[f.ByteOrder.Uint64(syms[8:])+bias] = string(name)
 		}
 	}
 	return s

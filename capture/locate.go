@@ -81,7 +81,12 @@ func (l *locator) root(f *frame, c *call, v *variable) root {
 // dictionary that the function was called with, if that can be had.
 func (l *locator) typeOf(f *frame, c *call, v *variable) *typ {
 	if v.dictIndex > 0 {
-		if p, ok := l.hidden(f, c, ".dict"); ok {
+		p, ok := l.hidden(f, c, ".dict")
+		if !ok && !c.inlined {
+			p = l.dictionary(f)
+			ok = p != 0
+		}
+		if ok {
 			if rt, err := l.mem.word(p + 8*uint64(v.dictIndex-1)); err == nil {
 				if t := l.types.at(rt); t != nil {
 					return t
@@ -217,7 +222,7 @@ func (l *locator) read(f *frame, v *variable, r *root) {
 	if recovered {
 		r.state = dump.VarRecovered
 	}
-	if list && f.fn.unit.optimized && l.overwritten(f, pieces, r.t.size, low, high) {
+	if list && f.fn.unit.optimized && l.overwritten(f, v, pieces, r.t.size, low, high) {
 		r.state = dump.VarDead
 	}
 	if missing != dump.Whole {
@@ -254,24 +259,52 @@ func (f *frame) before(pieces []piece, size uint64) bool {
 // overwritten reports whether a part of the variable lies in a stack slot into
 // which the function also stores something else while the debug info, in [low,
 // high), still has the variable there: the compiler shares spill slots among
-// values, and does not tell.
-func (l *locator) overwritten(f *frame, pieces []piece, size, low, high uint64) bool {
+// values, and does not tell. A store from a register that the variable itself is in at other
+// times counts as one of its own.
+func (l *locator) overwritten(f *frame, v *variable, pieces []piece, size, low, high uint64) bool {
 	stores := l.di.storesOf(l.mem, f.fn)
+	var off uint64 // of the piece in the variable
+	var own map[[2]uint64]bool
 	for _, p := range pieces {
 		n := p.size
 		if n == 0 {
 			n = size
 		}
-		if p.kind != pieceMemory || p.value < f.sp || p.value >= f.cfa {
-			continue
-		}
-		for _, s := range stores {
-			if at := f.sp + s.off; s.pc >= low && s.pc < high && at < p.value+n && at+s.size > p.value {
-				return true
+		if p.kind == pieceMemory && p.value >= f.sp && p.value < f.cfa {
+			for _, s := range stores {
+				at := f.sp + s.off
+				if s.pc < low || s.pc >= high || at >= p.value+n || at+s.size <= p.value {
+					continue
+				}
+				if own == nil {
+					own = l.di.registersOf(f.fn.unit, v.list)
+				}
+				if s.reg < 0 || !own[[2]uint64{off + at - p.value, uint64(s.reg)}] {
+					return true
+				}
 			}
 		}
+		off += n
 	}
 	return false
+}
+
+// registersOf lists which bytes of a variable, by their offset, are in which
+// register anywhere in its location list.
+func (di *debugInfo) registersOf(u *unit, list int64) map[[2]uint64]bool {
+	out := map[[2]uint64]bool{}
+	di.locations(u, list, func(expr []byte, _, _ uint64) bool {
+		pieces, _ := locate(expr, 0, 0, nil)
+		var off uint64
+		for _, p := range pieces {
+			if p.kind == pieceReg {
+				out[[2]uint64{off, p.value}] = true
+			}
+			off += p.size
+		}
+		return true
+	})
+	return out
 }
 
 // manyParts reports whether the compiler may keep the parts of a value in

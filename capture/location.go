@@ -162,20 +162,34 @@ func locate(expr []byte, cfa, bias uint64, regs *registers) (pieces []piece, ok 
 // the DWARF address pc, nil if none does, and the addresses [low, high) at which it
 // does.
 func (di *debugInfo) locationAt(u *unit, off int64, pc uint64) (expr []byte, low, high uint64) {
+	di.locations(u, off, func(e []byte, lo, hi uint64) bool {
+		if lo <= pc && pc < hi {
+			expr, low, high = e, lo, hi
+			return false
+		}
+		return true
+	})
+	return expr, low, high
+}
+
+// locations calls f for each entry of the location list at off until it returns
+// false.
+func (di *debugInfo) locations(u *unit, off int64, f func(expr []byte, low, high uint64) bool) {
 	if u.version < 5 {
-		return di.locationAt4(u, off, pc)
+		di.locations4(u, off, f)
+		return
 	}
 	if off < 0 || off >= int64(len(di.loclists)) {
-		return nil, 0, 0
+		return
 	}
 	r := &byteReader{b: di.loclists[off:]}
 	base := u.low
 	for !r.bad {
 		kind := r.u8()
-		low, high = 0, 0
+		var low, high uint64
 		switch kind {
 		case 0: // DW_LLE_end_of_list
-			return nil, 0, 0
+			return
 		case 1: // DW_LLE_base_addressx
 			base = di.address(u, r.uleb())
 			continue
@@ -197,30 +211,29 @@ func (di *debugInfo) locationAt(u *unit, off int64, pc uint64) (expr []byte, low
 			low = r.u64()
 			high = low + r.uleb()
 		default:
-			return nil, 0, 0
+			return
 		}
 		e := r.take(int(min(r.uleb(), uint64(len(r.b)+1))))
 		if r.bad {
 			break
 		}
-		if low <= pc && pc < high {
-			return e, low, high
+		if !f(e, low, high) {
+			return
 		}
 	}
-	return nil, 0, 0
 }
 
-// locationAt4 is locationAt for DWARF 4's .debug_loc (section 2.6.2 there).
-func (di *debugInfo) locationAt4(u *unit, off int64, pc uint64) (expr []byte, low, high uint64) {
+// locations4 is locations for DWARF 4's .debug_loc (section 2.6.2 there).
+func (di *debugInfo) locations4(u *unit, off int64, f func(expr []byte, low, high uint64) bool) {
 	if off < 0 || off >= int64(len(di.locs4)) {
-		return nil, 0, 0
+		return
 	}
 	r := &byteReader{b: di.locs4[off:]}
 	base := u.low
 	for {
-		low, high = r.u64(), r.u64()
+		low, high := r.u64(), r.u64()
 		if r.bad || low == 0 && high == 0 {
-			return nil, 0, 0
+			return
 		}
 		if low == ^uint64(0) {
 			base = high
@@ -228,10 +241,10 @@ func (di *debugInfo) locationAt4(u *unit, off int64, pc uint64) (expr []byte, lo
 		}
 		e := r.take(int(r.u16()))
 		if r.bad {
-			return nil, 0, 0
+			return
 		}
-		if base+low <= pc && pc < base+high {
-			return e, base + low, base + high
+		if !f(e, base+low, base+high) {
+			return
 		}
 	}
 }

@@ -7,6 +7,7 @@ type store struct {
 	pc   uint64 // DWARF address
 	off  uint64 // from the stack pointer
 	size uint64
+	reg  int // DWARF number of the register that is stored, -1 if unknown
 }
 
 // maxCode is how much code of one function is searched for stores.

@@ -2,6 +2,9 @@ package capture
 
 import "encoding/binary"
 
+// dwarfRegister maps the machine's numbers of registers to DWARF's.
+var dwarfRegister = [16]int{0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15}
+
 // findStores finds the instructions of amd64 code that store to an address relative to
 // RSP: MOV of 1 to 8 bytes from a register or an immediate, and moves of an SSE
 // register. It looks at each byte as if an instruction's opcode were there: to take
@@ -69,7 +72,11 @@ func findStores(code []byte, base uint64) []store {
 		default:
 			continue
 		}
-		out = append(out, store{base + uint64(i), off, size})
+		reg := -1
+		if op == 0x89 {
+			reg = dwarfRegister[modrm>>3&7|rex<<1&8]
+		}
+		out = append(out, store{base + uint64(i), off, size, reg})
 	}
 	return out
 }

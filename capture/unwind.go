@@ -18,6 +18,7 @@ type frame struct {
 	// of the next inner frame; low and high bound what it was passed on the stack.
 	callee        string
 	argLow, argHi uint64
+	returnPC      uint64 // where the frame returns to
 }
 
 // returns reports whether the call that the frame is in may return, so that the
@@ -103,6 +104,7 @@ func (u *unwinder) unwind(pc, sp uint64, exact bool, sigpc uint64) (frames []fra
 			return frames, true
 		}
 		exact = name == "runtime.sigpanic" && (sigpc == 0 || sigpc == ret)
+		frames[len(frames)-1].returnPC = ret
 		pc, sp = ret, f.cfa
 	}
 	return frames, true
