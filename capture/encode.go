@@ -248,8 +248,9 @@ func (s *Snapshot) readOthers(deadline time.Time) []other {
 		}
 		// What the stack holds leads into the stack itself, too, and that is copied.
 		for j := range out[i].frames {
-			s.w.addVars(out[i].frames[j].vars, s.w.depth-min(s.w.depth, otherDepth))
+			s.w.addVars(&out[i].frames[j], s.w.depth-min(s.w.depth, otherDepth))
 		}
+		s.w.heap.floor = p.sp
 		s.w.run(deadline)
 	}
 	s.w.over(s.stack, s.hi)

@@ -11,7 +11,11 @@ type heap struct {
 	l      *layout
 	stack  *region // the copied stack
 	hi     uint64  // where that stack ends
-	last   span
+	// floor is the stack pointer of the frame whose variables are followed: no pointer
+	// of a frame leads into the frames that it has called, so one that seems to is one
+	// that the stack has left behind.
+	floor uint64
+	last  span
 }
 
 // span is what is known of the run of pages that an address is in.
@@ -86,7 +90,7 @@ func (h *heap) span(p uint64) span {
 // smaller than that.
 func (h *heap) place(p, n uint64) (at uint64, ok bool) {
 	if p >= h.stack.lo && p < h.hi {
-		return p, n <= h.hi-p
+		return p, p >= h.floor && n <= h.hi-p
 	}
 	s := h.span(p)
 	switch {
@@ -100,7 +104,7 @@ func (h *heap) place(p, n uint64) (at uint64, ok bool) {
 	case s.state == spanManual && s.elem > 0 && s.elem <= s.high-s.low && h.hi != 0:
 		old := s.low + ((p-s.low)/s.elem+1)*s.elem // its end
 		at = h.hi - (old - p)
-		return at, at >= h.stack.lo && at < h.hi && n <= h.hi-at
+		return at, at >= max(h.floor, h.stack.lo) && at < h.hi && n <= h.hi-at
 	}
 	return p, false
 }

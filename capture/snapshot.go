@@ -45,11 +45,11 @@ type Snapshot struct {
 // snapFrame is a call of the failing goroutine.
 type snapFrame struct {
 	position
-	pc, cfa uint64
-	inlined bool
-	user    bool
-	vars    []root
-	missing []dump.Missing
+	pc, sp, cfa uint64
+	inlined     bool
+	user        bool
+	vars        []root
+	missing     []dump.Missing
 }
 
 // snapValue is a value of the goroutine: a panic's, an error, a watch.
@@ -299,7 +299,7 @@ func (e *Engine) readFrames(di *debugInfo, frames []frame, mem *reader, a *arena
 		}
 		if f.fn == nil {
 			p := f.innermost()
-			out = append(out, snapFrame{position: p, pc: f.pc, cfa: f.cfa, user: e.isUser(p.name, p.file)})
+			out = append(out, snapFrame{position: p, pc: f.pc, sp: f.sp, cfa: f.cfa, user: e.isUser(p.name, p.file)})
 			continue
 		}
 		if f.fn.wrapper && i > 0 {
@@ -307,7 +307,7 @@ func (e *Engine) readFrames(di *debugInfo, frames []frame, mem *reader, a *arena
 		}
 		calls := f.fn.callsAt(f.lookup() - di.bias)
 		for j, p := range di.positions(f, calls) {
-			sf := snapFrame{position: p, pc: f.pc, cfa: f.cfa, inlined: calls[j].inlined, user: e.isUser(p.name, p.file)}
+			sf := snapFrame{position: p, pc: f.pc, sp: f.sp, cfa: f.cfa, inlined: calls[j].inlined, user: e.isUser(p.name, p.file)}
 			sf.vars = loc.roots(f, &calls[j], p.line)
 			out = append(out, sf)
 		}
@@ -407,10 +407,14 @@ func (s *Snapshot) addRoots() {
 		}
 	}
 	for i := first; i < len(s.frames); i++ {
-		s.w.addVars(s.frames[i].vars, 0)
+		s.w.addVars(&s.frames[i], 0)
 	}
 	for i := range first {
-		s.w.addVars(s.frames[i].vars, 0)
+		s.w.addVars(&s.frames[i], 0)
+	}
+	// Where an object on the stack came from is no longer known when it is copied.
+	if len(s.frames) > 0 {
+		s.w.heap.floor = s.frames[0].sp
 	}
 }
 
@@ -425,11 +429,12 @@ func (s *Snapshot) addDynamic(v *snapValue) {
 	}
 }
 
-// addVars adds what variables lead to. depth is how much of the budget is spent
+// addVars adds what a frame's variables lead to. depth is how much of the budget is spent
 // already.
-func (w *walker) addVars(vars []root, depth uint8) {
-	for i := range vars {
-		r := &vars[i]
+func (w *walker) addVars(f *snapFrame, depth uint8) {
+	w.heap.floor = f.sp
+	for i := range f.vars {
+		r := &f.vars[i]
 		if r.data == nil {
 			continue
 		}
