@@ -239,8 +239,8 @@ func (di *debugInfo) readUnits(info []byte) error {
 		off += 4 + int(n)
 		r.Seek(u.off)
 		e, err := r.Next()
-		if err != nil {
-			return fmt.Errorf("reading debug info: %w", err)
+		if err != nil { // written by another compiler, in a way that package dwarf does not know
+			continue
 		}
 		if e == nil || e.Tag != dwarf.TagCompileUnit {
 			continue

@@ -15,7 +15,7 @@ import (
 )
 
 // Encode does phase two: it finishes what phase one had no time for, as long as
-// Config.Timeout since the snapshot's beginning allows, decodes and redacts what was copied, and writes a dump file to w.
+// what is left of Config.Timeout allows, decodes and redacts what was copied, and writes a dump file to w.
 // It runs on any goroutine. h and x hold what the caller knows (identity,
 // trigger, span); what the engine knows is filled in where they are silent, and
 // their texts are redacted too. It returns the size of the file. It never panics.
@@ -35,7 +35,8 @@ func (s *Snapshot) Encode(ctx context.Context, w io.Writer, h *dump.Header, x *d
 	}
 	hc, xc := *h, *x
 	h, x = &hc, &xc
-	deadline := s.time.Add(s.e.cfg.Timeout)
+	// What phase one has left of the timeout; waiting in a queue does not count.
+	deadline := time.Now().Add(s.e.cfg.Timeout - min(s.pause, s.e.cfg.Timeout/2))
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
@@ -127,7 +128,7 @@ func (s *Snapshot) finishLate(ctx context.Context, deadline time.Time) {
 		return
 	}
 	s.w.info = di
-	s.locate(di)
+	s.locate(di, deadline)
 	s.addRoots()
 	s.findFailing()
 }
@@ -238,8 +239,11 @@ func (s *Snapshot) readOthers(deadline time.Time) []other {
 		s.w.over(p.stack, p.hi)
 		mem := &s.w.mem
 		u := unwinder{di: di, stack: &p.stack, mem: mem, hi: p.hi, max: maxOtherFrames}
-		frames, _ := u.unwind(p.pc, p.sp, false, 0)
-		out[i].frames = s.e.readFrames(di, frames, mem, &s.reads, maxOtherFrames)
+		frames, truncated := u.unwind(p.pc, p.sp, atEntry(p.pc))
+		out[i].frames = s.readFrames(di, frames, maxOtherFrames, deadline)
+		if truncated {
+			p.missing = append(p.missing, dump.Missing{What: "outer frames", Why: fmt.Sprintf("only %d frames are kept, or the stack could not be followed", len(out[i].frames))})
+		}
 		if isSystem(p.startPC) {
 			for j := range out[i].frames {
 				out[i].frames[j].vars = nil
@@ -272,9 +276,8 @@ func (d *decoder) parked(o *other) dump.Goroutine {
 	g := dump.Goroutine{ID: o.id, ParentID: o.parent, Status: statusName(o.status), CreatedBy: createdBy(o.goPC), Labels: d.labels(o.labels)}
 	if o.status == gWaiting {
 		g.WaitReason = d.waitReason(o.waitReason)
-		// runtime.nanotime's clock cannot be read from here without the runtime's help;
-		// waitsince is set only by the collector anyway.
 	}
+	g.Missing = o.missing
 	if o.why != "" {
 		g.Missing = append(g.Missing, dump.Missing{What: "frames", Why: o.why})
 	}

@@ -129,6 +129,7 @@ func (e *Engine) load() {
 	if l.symbols != nil {
 		e.symbols.Store(l.symbols)
 	}
+	defer func() { _ = recover() }() // what follows makes dumps better, or saves time later
 	if e.symbols.Load().allgs == 0 && haveStack {
 		s := *e.symbols.Load()
 		s.allgs = findAllgs(e.types.module, &go126)
@@ -139,7 +140,6 @@ func (e *Engine) load() {
 	}
 	e.layout.Store(&l.layout)
 	e.info.Store(l.info)
-	defer func() { _ = recover() }() // what follows only saves time later
 	// What a failing request will ask for first: the functions of the program's own
 	// packages and of those that call them.
 	for _, u := range l.info.units {

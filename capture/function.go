@@ -20,7 +20,7 @@ type function struct {
 
 // scope is a function body, a lexical block, or an inlined call.
 type scope struct {
-	ranges [][2]uint64 // empty: everywhere in its parent
+	ranges [][2]uint64 // where in the code; of the function's own scope: none, it is everywhere
 	vars   []variable
 	kids   []scope
 	// Of an inlined call:

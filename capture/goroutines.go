@@ -15,7 +15,6 @@ type parked struct {
 	id, parent int64
 	status     uint32
 	waitReason uint8
-	waitSince  int64
 	goPC       uint64
 	startPC    uint64
 	pc, sp, bp uint64
@@ -23,6 +22,8 @@ type parked struct {
 	labels     uint64
 	stack      region
 	why        string // why there is no stack
+	missing    []dump.Missing
+	torn       bool
 }
 
 // Goroutine states (runtime/runtime2.go).
@@ -35,6 +36,7 @@ const (
 	gDead      = 6
 	gCopystack = 8
 	gPreempted = 9
+	gLeaked    = 10
 	gDeadExtra = 11
 	gScan      = 0x1000
 )
@@ -66,9 +68,11 @@ func copyGoroutines(mem Memory, l *layout, allgs, own uint64, maxN int, a *arena
 		if gp == own || gp == 0 {
 			continue
 		}
-		for range 3 {
+		for try := range 4 {
 			p, moved := copyGoroutine(mem, l, gp, a)
-			if moved {
+			// What was read while the goroutine moved may contradict itself; the last try
+			// tells.
+			if try < 3 && (moved || p != nil && p.torn) {
 				continue
 			}
 			if p != nil {
@@ -90,8 +94,8 @@ func copyGoroutine(mem Memory, l *layout, gp uint64, a *arena) (_ *parked, moved
 	le := binary.LittleEndian
 	p := &parked{
 		status: le.Uint32(g[l.gStatus:]) &^ gScan, id: int64(word(g[:], int(l.gID))), parent: int64(word(g[:], int(l.gParentID))),
-		waitReason: g[l.gWaitReason], waitSince: int64(word(g[:], int(l.gWaitSince))),
-		goPC: word(g[:], int(l.gGoPC)), startPC: word(g[:], int(l.gStartPC)), hi: word(g[:], int(l.gStack+8)), labels: word(g[:], int(l.gLabels)),
+		waitReason: g[l.gWaitReason],
+		goPC:       word(g[:], int(l.gGoPC)), startPC: word(g[:], int(l.gStartPC)), hi: word(g[:], int(l.gStack+8)), labels: word(g[:], int(l.gLabels)),
 	}
 	switch p.status {
 	case gIdle, gDead, gDeadExtra:
@@ -109,7 +113,7 @@ func copyGoroutine(mem Memory, l *layout, gp uint64, a *arena) (_ *parked, moved
 	}
 	lo := word(g[:], int(l.gStack))
 	if p.sp < lo || p.sp > p.hi || p.hi-p.sp > 1<<30 {
-		p.why = "its stack pointer does not make sense"
+		p.why, p.torn = "it was running when it was looked at", true
 		return p, false
 	}
 	b := a.alloc(int(min(p.hi-p.sp, maxStack)))
@@ -133,19 +137,23 @@ func findAllgs(m module, l *layout) (at uint64) {
 		return 0
 	}
 	guarded(func() {
-		vars := make([]byte, (m.enoptrbss-m.data)&^7)
-		if (self{}).ReadAt(vars, m.data) != nil {
-			return
-		}
+		const chunk = 1 << 20
+		vars := make([]byte, chunk+16) // what crosses a chunk's end is seen whole
 		r := reader{Memory: self{}}
-		for off := 0; off+24 <= len(vars); off += 8 {
-			ptr, n, c := word(vars, off), word(vars, off+8), word(vars, off+16)
-			if ptr < minAddress || ptr%8 != 0 || n == 0 || n > c || c > 1<<24 {
-				continue
-			}
-			if isGoroutines(&r, l, ptr, n, own) {
-				at = m.data + uint64(off)
+		for low := m.data; low+24 <= m.enoptrbss; low += chunk {
+			b := vars[:min(chunk+16, (m.enoptrbss-low)&^7)]
+			if (self{}).ReadAt(b, low) != nil {
 				return
+			}
+			for off := 0; off+24 <= len(b); off += 8 {
+				ptr, n, c := word(b, off), word(b, off+8), word(b, off+16)
+				if ptr < minAddress || ptr%8 != 0 || n == 0 || n > c || c > 1<<24 {
+					continue
+				}
+				if isGoroutines(&r, l, ptr, n, own) {
+					at = low + uint64(off)
+					return
+				}
 			}
 		}
 	})
@@ -191,6 +199,8 @@ func statusName(s uint32) string {
 		return "copystack"
 	case gPreempted:
 		return "preempted"
+	case gLeaked:
+		return "leaked"
 	}
 	return "unknown"
 }

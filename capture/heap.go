@@ -83,28 +83,38 @@ func (h *heap) span(p uint64) span {
 	return s
 }
 
-// place finds where the n bytes at p are to be read: at p, or, if p points to
-// where the goroutine's stack lay before it moved, at the same distance from the
-// end of the stack now. No pointer of a program leads into another goroutine's stack. ok is
-// false if they are nowhere: the memory is no longer in use, or what is there is
-// smaller than that.
-func (h *heap) place(p, n uint64) (at uint64, ok bool) {
+// holds reports whether n bytes at p may be read for what a pointer to p says they
+// are: the memory is in use, and what is there is not smaller.
+func (h *heap) holds(p, n uint64) bool {
 	if p >= h.stack.lo && p < h.hi {
-		return p, p >= h.floor && n <= h.hi-p
+		return p >= h.floor && n <= h.hi-p
 	}
 	s := h.span(p)
 	switch {
 	case s.high == 0:
-		return p, true // package variables, memory of C
+		return true // package variables, memory of C
 	case s.state == spanInUse:
 		if s.elem == 0 || s.elem > s.high-s.low {
-			return p, n <= s.high-p
+			return n <= s.high-p
 		}
-		return p, n <= s.elem-(p-s.low)%s.elem
-	case s.state == spanManual && s.elem > 0 && s.elem <= s.high-s.low && h.hi != 0:
-		old := s.low + ((p-s.low)/s.elem+1)*s.elem // its end
-		at = h.hi - (old - p)
-		return at, at >= max(h.floor, h.stack.lo) && at < h.hi && n <= h.hi-at
+		return n <= s.elem-(p-s.low)%s.elem
 	}
-	return p, false
+	return false
+}
+
+// moved returns where p leads now if it leads to where the goroutine's stack lay
+// before it moved: to the same distance from the stack's end. Only a variable of a frame
+// that the collector no longer counts keeps such a pointer; no other leads into a stack that
+// is not its own.
+func (h *heap) moved(p uint64) (now uint64, ok bool) {
+	if p == 0 || h.hi == 0 || p >= h.stack.lo && p < h.hi {
+		return 0, false
+	}
+	s := h.span(p)
+	if s.state != spanManual || s.elem == 0 || s.elem > s.high-s.low {
+		return 0, false
+	}
+	old := s.low + ((p-s.low)/s.elem+1)*s.elem // its end
+	now = h.hi - (old - p)
+	return now, now >= max(h.floor, h.stack.lo) && now < h.hi
 }

@@ -13,14 +13,14 @@ import (
 type layout struct {
 	// runtime.g, runtime.m, runtime.gobuf (runtime/runtime2.go)
 	gStack, gPanic, gM, gSched, gSyscallSP, gSyscallPC, gSyscallBP uint64
-	gStatus, gID, gWaitSince, gWaitReason, gSigPC                  uint64
+	gStatus, gID, gWaitReason, gSigPC                              uint64
 	gParentID, gGoPC, gStartPC, gLabels                            uint64
 	mGsignal                                                       uint64
 	bufSP, bufPC, bufBP                                            uint64
 	// runtime._panic (runtime/runtime2.go)
-	pArg, pLink, pRecovered, pGoexit uint64
+	pArg, pLink, pGoexit uint64
 	// runtime.hchan (runtime/chan.go)
-	cCount, cSize, cBuf, cClosed, cSendX, cRecvX uint64
+	cCount, cSize, cBuf, cClosed, cRecvX uint64
 	// maps.Map, maps.table, maps.groupsReference (internal/runtime/maps)
 	mapUsed, mapDirPtr, mapDirLen      uint64
 	tabIndex, tabGroups                uint64
@@ -34,17 +34,21 @@ type layout struct {
 // go126 is the layout of Go 1.26.
 var go126 = layout{
 	gStack: 0, gPanic: 32, gM: 48, gSched: 56, gSyscallSP: 104, gSyscallPC: 112, gSyscallBP: 120,
-	gStatus: 144, gID: 152, gWaitSince: 168, gWaitReason: 176, gSigPC: 272,
+	gStatus: 144, gID: 152, gWaitReason: 176, gSigPC: 272,
 	gParentID: 280, gGoPC: 288, gStartPC: 304, gLabels: 352,
 	mGsignal: 72,
 	bufSP:    0, bufPC: 8, bufBP: 40,
-	pArg: 0, pLink: 16, pRecovered: 88, pGoexit: 90,
-	cCount: 0, cSize: 8, cBuf: 16, cClosed: 28, cSendX: 48, cRecvX: 56,
+	pArg: 0, pLink: 16, pGoexit: 90,
+	cCount: 0, cSize: 8, cBuf: 16, cClosed: 28, cRecvX: 56,
 	mapUsed: 0, mapDirPtr: 16, mapDirLen: 24,
 	tabIndex: 8, tabGroups: 16, groupsData: 0, groupsLengthMask: 8,
 	mtGroupSize: 80, mtSlotSize: 88, mtElemOff: 96, mtFlags: 104,
-	mheapArenas: 66008, arenaSpans: 0, spanStart: 24, spanPages: 32, spanState: 99, spanElem: 104,
+	mheapArenas: mheapArenas126, arenaSpans: 0, spanStart: 24, spanPages: 32, spanState: 99, spanElem: 104,
 }
+
+// mheapArenas126 is the offset of runtime.mheap.arenas, behind fields whose
+// alignment differs.
+var mheapArenas126 = map[string]uint64{"amd64": 66008, "arm64": 66072}[runtime.GOARCH]
 
 // gSize is how much of a runtime.g the engine reads.
 const gSize = 512
@@ -61,7 +65,6 @@ func (l *layout) fields() []layoutField {
 		{"runtime.g", "syscallbp", &l.gSyscallBP},
 		{"runtime.g", "atomicstatus", &l.gStatus},
 		{"runtime.g", "goid", &l.gID},
-		{"runtime.g", "waitsince", &l.gWaitSince},
 		{"runtime.g", "waitreason", &l.gWaitReason},
 		{"runtime.g", "sigpc", &l.gSigPC},
 		{"runtime.g", "parentGoid", &l.gParentID},
@@ -74,13 +77,11 @@ func (l *layout) fields() []layoutField {
 		{"runtime.gobuf", "bp", &l.bufBP},
 		{"runtime._panic", "arg", &l.pArg},
 		{"runtime._panic", "link", &l.pLink},
-		{"runtime._panic", "recovered", &l.pRecovered},
 		{"runtime._panic", "goexit", &l.pGoexit},
 		{"runtime.hchan", "qcount", &l.cCount},
 		{"runtime.hchan", "dataqsiz", &l.cSize},
 		{"runtime.hchan", "buf", &l.cBuf},
 		{"runtime.hchan", "closed", &l.cClosed},
-		{"runtime.hchan", "sendx", &l.cSendX},
 		{"runtime.hchan", "recvx", &l.cRecvX},
 		{"internal/runtime/maps.Map", "used", &l.mapUsed},
 		{"internal/runtime/maps.Map", "dirPtr", &l.mapDirPtr},

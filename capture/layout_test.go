@@ -45,7 +45,7 @@ func TestLayout(t *testing.T) {
 	}{
 		{"arg", unsafe.Offsetof(p.arg), go126.pArg},
 		{"link", unsafe.Offsetof(p.link), go126.pLink},
-		{"recovered", unsafe.Offsetof(p.flags), go126.pRecovered},
+
 		{"goexit", unsafe.Offsetof(p.flags) + 2, go126.pGoexit},
 		{"g._panic", gPanicOffset, go126.gPanic},
 	} {
@@ -70,11 +70,11 @@ func TestThisModule(t *testing.T) {
 	}
 }
 
-// TestHeapPlace holds the reading of the runtime's span table against memory whose
+// TestHeapHolds holds the reading of the runtime's span table against memory whose
 // state is known.
-func TestHeapPlace(t *testing.T) {
+func TestHeapHolds(t *testing.T) {
 	e := testEngine(t, DefaultConfig())
-	sp, hi, _ := copyStack(new(byte), 0)
+	sp, hi, _, _ := copyStack(new(byte), 0)
 	var stack region
 	h := newHeap(self{}, e.layout.Load(), e.symbols.Load().mheap, &stack, 0)
 	heapObject := new([100]int)
@@ -87,19 +87,19 @@ func TestHeapPlace(t *testing.T) {
 			{"heap object", unsafe.Pointer(heapObject), true},
 			{"package variable", unsafe.Pointer(&go126), true},
 		} {
-			if at, ok := h.place(uint64(uintptr(c.p)), 8); ok != c.want || at != uint64(uintptr(c.p)) {
-				t.Errorf("%s: place is %#x, %v, want %v", c.what, at, ok, c.want)
+			if ok := h.holds(uint64(uintptr(c.p)), 8); ok != c.want {
+				t.Errorf("%s: holds is %v, want %v", c.what, ok, c.want)
 			}
 		}
-		if _, ok := h.place(uint64(uintptr(unsafe.Pointer(heapObject))), 1024); ok {
+		if h.holds(uint64(uintptr(unsafe.Pointer(heapObject))), 1024) {
 			t.Error("1024 bytes fit into an object of 800 in a class of 896")
 		}
-		if _, ok := h.place(uint64(sp), 8); ok {
+		if h.holds(uint64(sp), 8) {
 			t.Error("a stack that was not copied counts as used")
 		}
 		stack = region{uint64(sp), make([]byte, hi-sp)}
 		h = newHeap(self{}, e.layout.Load(), e.symbols.Load().mheap, &stack, uint64(hi))
-		if at, ok := h.place(uint64(sp), 8); !ok || at != uint64(sp) {
+		if !h.holds(uint64(sp), 8) {
 			t.Error("the stack that was copied does not count as used")
 		}
 	})

@@ -30,6 +30,7 @@ type locator struct {
 	types *typeTable
 	mem   *reader // with the copied stack laid over it
 	arena *arena
+	heap  *heap
 }
 
 // roots returns the variables that are in scope in one call of a frame. line is
@@ -160,7 +161,21 @@ func (l *locator) read(f *frame, v *variable, r *root) {
 	}
 	data := l.arena.alloc(int(size))
 	clear(data)
-	known := make([]bool, size)
+	var known []bool // made when there is a part that is not
+	know := func(lo, hi uint64, is bool) {
+		if known == nil {
+			if is {
+				return
+			}
+			known = make([]bool, size)
+			for i := range known[:lo] {
+				known[i] = true
+			}
+		}
+		for i := lo; i < hi; i++ {
+			known[i] = is
+		}
+	}
 	var off uint64
 	missing := dump.Whole
 	recovered, any := false, false
@@ -195,10 +210,8 @@ func (l *locator) read(f *frame, v *variable, r *root) {
 			binary.LittleEndian.PutUint64(b[:], val)
 			copy(part, b[:])
 		}
+		know(off, off+n, why == dump.Whole)
 		if why == dump.Whole {
-			for j := range part {
-				known[off+uint64(j)] = true
-			}
 			any = any || n > 0
 		} else {
 			missing = why
@@ -209,6 +222,7 @@ func (l *locator) read(f *frame, v *variable, r *root) {
 		off += n
 	}
 	if off < size {
+		know(off, size, false)
 		missing = dump.OptimizedOut
 	}
 	if !any && size > 0 {
@@ -222,7 +236,7 @@ func (l *locator) read(f *frame, v *variable, r *root) {
 	if recovered {
 		r.state = dump.VarRecovered
 	}
-	if list && f.fn.unit.optimized && l.overwritten(f, v, pieces, r.t.size, low, high) {
+	if list && f.fn.unit.optimized && (l.overwritten(f, v, pieces, r.t.size, low, high) || l.targetOverwritten(f, r, low, high)) {
 		r.state = dump.VarDead
 	}
 	if missing != dump.Whole {
@@ -285,6 +299,34 @@ func (l *locator) overwritten(f *frame, v *variable, pieces []piece, size, low, 
 			}
 		}
 		off += n
+	}
+	return false
+}
+
+// targetOverwritten is overwritten for what the variable points to in its own frame: a
+// string's or a slice's bytes may lie there, as long as the compiler thinks that they are
+// needed.
+func (l *locator) targetOverwritten(f *frame, r *root, low, high uint64) bool {
+	for i := range r.t.resolve().slots {
+		s := &r.t.slots[i]
+		if s.off+s.typ.size > uint64(len(r.data)) || s.typ.kind != dump.String && s.typ.kind != dump.Slice {
+			continue
+		}
+		p, n := word(r.data, int(s.off)), word(r.data, int(s.off)+8)
+		if now, ok := l.heap.moved(p); ok {
+			p = now
+		}
+		if p < f.sp || p >= f.cfa {
+			continue
+		}
+		if e := s.typ.resolve().elem; e != nil {
+			n *= e.size
+		}
+		for _, st := range l.di.storesOf(l.mem, f.fn) {
+			if at := f.sp + st.off; st.pc >= low && st.pc < high && at < p+n && at+st.size > p {
+				return true
+			}
+		}
 	}
 	return false
 }
@@ -353,6 +395,10 @@ func (l *locator) escape(r *root) {
 		return
 	}
 	p := word(r.data, 0)
+	if p != 0 && !l.heap.holds(p, t.size) {
+		r.data, r.reason, r.detail, r.state = nil, dump.Unreadable, staleDetail, dump.VarMissing
+		return
+	}
 	b := l.arena.alloc(int(min(t.size, maxValueBytes)))
 	if p == 0 || l.mem.ReadAt(b, p) != nil {
 		r.data, r.reason, r.state = nil, dump.Unreadable, dump.VarMissing

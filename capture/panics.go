@@ -42,6 +42,34 @@ func CurrentPanic() (PanicKey, bool) {
 	return PanicKey{g: getg(), typ: p.arg[0], data: p.arg[1], pc: p.startPC, height: hi - p.startSP}, true
 }
 
+// probePanics panics once, and reports whether the runtime's record of it is where
+// newestPanic looks for it. Only guarded reads are used: a Go release that has moved
+// it must not be a crash.
+func probePanics() (ok bool) {
+	sentinel := any(&ok)
+	want := *(*[2]uintptr)(unsafe.Pointer(&sentinel))
+	defer func() { _ = recover() }()
+	defer guarded(func() {
+		r := reader{Memory: self{}}
+		g := uint64(getg())
+		lo, err1 := r.word(g)
+		hi, err2 := r.word(g + 8)
+		p, err3 := r.word(g + gPanicOffset)
+		if err1 != nil || err2 != nil || err3 != nil || p < lo || p >= hi {
+			return
+		}
+		b, err := r.bytes(p, 104)
+		if err != nil {
+			return
+		}
+		sp := word(b, int(unsafe.Offsetof(runtimePanic{}.startSP)))
+		flags := b[unsafe.Offsetof(runtimePanic{}.flags):][:4]
+		ok = word(b, 0) == uint64(want[0]) && word(b, 8) == uint64(want[1]) && sp >= lo && sp < hi &&
+			flags[0]|flags[1]|flags[2]|flags[3] == 0
+	})
+	panic(sentinel)
+}
+
 // stackHi returns the end of the calling goroutine's stack.
 //
 //go:norace

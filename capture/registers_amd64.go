@@ -63,8 +63,9 @@ var boundsRegisters = [...]struct{ reg, off int }{
 }
 
 // recoverRegisters sets the registers of the frames that the runtime has kept
-// them for. fault are those of [faultRegisters], nil if there are none.
-func recoverRegisters(frames []frame, stack *region, fault *registers) {
+// them for. fault are those of [faultRegisters], nil if there are none; they belong to
+// the frame that faulted at sigpc.
+func recoverRegisters(frames []frame, stack *region, fault *registers, sigpc uint64) {
 	for i := 0; i+1 < len(frames); i++ {
 		f, caller := &frames[i], &frames[i+1]
 		if f.fn == nil {
@@ -72,7 +73,7 @@ func recoverRegisters(frames []frame, stack *region, fault *registers) {
 		}
 		switch f.fn.name {
 		case "runtime.sigpanic":
-			if fault != nil && caller.exact {
+			if fault != nil && caller.pc == sigpc {
 				r := *fault
 				// The stack may have moved since; everything on it has moved by the
 				// same distance.

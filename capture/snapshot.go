@@ -119,7 +119,7 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 			s.others, s.left = copyGoroutines(self{}, e.layout.Load(), syms.allgs, s.g, e.cfg.MaxGoroutines, &s.reads, e.cfg.MaxBytes, start.Add(limit/2))
 		}
 		if di != nil {
-			s.locate(di)
+			s.locate(di, deadline)
 		} else {
 			s.symbolize()
 			select {
@@ -136,6 +136,10 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 	return s, nil
 }
 
+// maxOwnStack is how much of the failing goroutine's stack is copied. The collector cannot
+// stop the world meanwhile.
+const maxOwnStack = 16 << 20
+
 // copyOwn copies the calling goroutine's stack, its panics and its thread's
 // signal stack.
 //
@@ -147,21 +151,14 @@ func (s *Snapshot) copyOwn() {
 		return
 	}
 	buf := *stackPool.Get().(*[]byte)
-	var sp, hi, n uintptr
-	for {
-		sp, hi, n = copyStack(unsafe.SliceData(buf), uintptr(len(buf)))
-		if n < uintptr(len(buf)) || len(buf) >= 64<<20 {
-			break
-		}
-		buf = make([]byte, 2*len(buf))
+	if sp, hi, _, _ := copyStack(unsafe.SliceData(buf), 0); hi-sp > uintptr(len(buf)) {
+		buf = make([]byte, min(hi-sp, maxOwnStack))
 	}
+	sp, hi, n, pc := copyStack(unsafe.SliceData(buf), uintptr(len(buf)))
 	s.g = uint64(getg())
 	s.stack = region{uint64(sp), buf[:n]}
 	s.hi = uint64(hi)
-	if n < 8 {
-		return
-	}
-	s.startPC, s.startSP = word(s.stack.data, 0), s.stack.lo+8
+	s.startPC, s.startSP = uint64(pc), uint64(sp)
 	l := s.e.layout.Load()
 	guarded(func() {
 		var g [gSize]byte
@@ -270,27 +267,33 @@ func (s *Snapshot) addValue(c *chain, name string, kind dump.VarKind, v any) {
 }
 
 // locate unwinds the copied stack and reads its variables.
-func (s *Snapshot) locate(di *debugInfo) {
+func (s *Snapshot) locate(di *debugInfo, deadline time.Time) {
 	mem := &s.w.mem
 	u := unwinder{di: di, stack: &s.stack, mem: mem, hi: s.hi, max: s.e.cfg.MaxFrames + 64}
-	frames, _ := u.unwind(s.startPC, s.startSP, false, s.sigPC)
+	frames, truncated := u.unwind(s.startPC, s.startSP, false)
 	if len(frames) == 0 {
 		s.symbolize()
 		return
 	}
-	recoverRegisters(frames, &s.stack, faultRegisters(s.gsignal, s.e.symbols.Load().sigpanic0, s.g))
+	recoverRegisters(frames, &s.stack, faultRegisters(s.gsignal, s.e.symbols.Load().sigpanic0, s.g), s.sigPC)
+	if truncated {
+		last := frames[len(frames)-1].innermost().name
+		s.missing = append(s.missing, dump.Missing{What: "outer frames", Why: "the stack could not be followed beyond " + last, Hint: "capture.max_frames bounds the frames; code that was not compiled by Go, and plugins, end a stack"})
+	}
 	frames = frames[s.first(len(frames), func(i int) string {
 		if frames[i].fn == nil {
 			return frames[i].innermost().name
 		}
 		return frames[i].fn.name
 	}):]
-	s.frames = s.e.readFrames(di, frames, mem, &s.reads, s.e.cfg.MaxFrames)
+	s.frames = s.readFrames(di, frames, s.e.cfg.MaxFrames, deadline)
 }
 
-// readFrames reads the calls of physical frames, and their variables.
-func (e *Engine) readFrames(di *debugInfo, frames []frame, mem *reader, a *arena, limit int) []snapFrame {
-	loc := locator{di: di, types: e.types, mem: mem, arena: a}
+// readFrames reads the calls of physical frames, and their variables as long as
+// there is time and memory for them.
+func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit int, deadline time.Time) []snapFrame {
+	e := s.e
+	loc := locator{di: di, types: e.types, mem: &s.w.mem, arena: &s.reads, heap: &s.w.heap}
 	var out []snapFrame
 	for i := range frames {
 		f := &frames[i]
@@ -308,7 +311,14 @@ func (e *Engine) readFrames(di *debugInfo, frames []frame, mem *reader, a *arena
 		calls := f.fn.callsAt(f.lookup() - di.bias)
 		for j, p := range di.positions(f, calls) {
 			sf := snapFrame{position: p, pc: f.pc, sp: f.sp, cfa: f.cfa, inlined: calls[j].inlined, user: e.isUser(p.name, p.file)}
-			sf.vars = loc.roots(f, &calls[j], p.line)
+			switch {
+			case s.reads.used+s.w.arena.used > e.cfg.MaxBytes:
+				sf.missing = []dump.Missing{{What: "variables", Why: "the byte budget was spent", Hint: "raise capture.max_bytes"}}
+			case time.Now().After(deadline):
+				sf.missing = []dump.Missing{{What: "variables", Why: "the time budget was spent", Hint: "raise capture.pause or capture.timeout"}}
+			default:
+				sf.vars = loc.roots(f, &calls[j], p.line)
+			}
 			out = append(out, sf)
 		}
 	}
@@ -448,6 +458,18 @@ func (w *walker) addVars(f *snapFrame, depth uint8) {
 			if r.known != nil && !allKnown(r.known[sl.off:end]) {
 				continue
 			}
+			at := sl.off
+			if sl.typ.kind == dump.Interface {
+				at += 8
+			}
+			if sl.typ.kind != dump.Array {
+				if now, ok := w.heap.moved(word(r.data, int(at))); ok {
+					putWord(r.data[at:], now)
+					if r.state == dump.VarLive {
+						r.state = dump.VarRecovered
+					}
+				}
+			}
 			name := sl.name
 			if name == "" {
 				name = r.name
@@ -499,6 +521,7 @@ func (s *Snapshot) Release() {
 		s.stack.data = nil
 	}
 	s.reads.release()
+	s.event = Event{}
 	if s.w != nil {
 		s.w.arena.release()
 		s.w = nil

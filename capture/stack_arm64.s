@@ -5,11 +5,12 @@ TEXT ·getg(SB),NOSPLIT,$0-8
 	MOVD g, ret+0(FP)
 	RET
 
-// func copyStack(dst *byte, n uintptr) (sp, hi, copied uintptr)
+// func copyStack(dst *byte, n uintptr) (sp, hi, copied, pc uintptr)
 //
 // Frameless and in assembly, so that the stack neither grows nor shrinks, and
 // the goroutine is not preempted, between the reading of SP and the last copied byte.
-TEXT ·copyStack(SB),NOSPLIT|NOFRAME,$0-40
+TEXT ·copyStack(SB),NOSPLIT|NOFRAME,$0-48
+	MOVD R30, pc+40(FP)     // the return address
 	MOVD 8(g), R0           // g.stack.hi
 	MOVD RSP, R1
 	MOVD R1, sp+16(FP)

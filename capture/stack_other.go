@@ -6,4 +6,4 @@ const haveStack = false
 
 func getg() uintptr { return 0 }
 
-func copyStack(dst *byte, n uintptr) (sp, hi, copied uintptr) { return 0, 0, 0 }
+func copyStack(dst *byte, n uintptr) (sp, hi, copied, pc uintptr) { return 0, 0, 0, 0 }

@@ -246,7 +246,7 @@ func (t *typ) resolveLocked(nesting int) {
 		t.table.resolveDIE(t)
 	}
 	if t.kind == dump.Map {
-		t.mapping = t.table.mapLayout(t, nesting)
+		t.mapping = t.table.mapLayout(t)
 	}
 	t.slots = t.appendSlots(nil, 0, nesting)
 	t.resolved.Store(true)
@@ -315,9 +315,8 @@ func (t *typ) appendSlots(s []slot, off uint64, nesting int) []slot {
 	return s
 }
 
-// mapLayout reads abi.MapType, or computes what the compiler would have put
-// there (cmd/compile/internal/reflectdata.MapGroupType) for a map type without one.
-func (tt *typeTable) mapLayout(t *typ, nesting int) mapLayout {
+// mapLayout reads abi.MapType. A map type that the runtime has none for has no map.
+func (tt *typeTable) mapLayout(t *typ) mapLayout {
 	if t.rtype != 0 {
 		l := tt.layout.Load()
 		var b [128]byte

@@ -70,7 +70,7 @@ type unwinder struct {
 // unwind returns the frames from the function that pc is in outwards. sp is the
 // stack pointer in that function; regs are its registers, as far as known.
 // truncated says that there was more than could be followed.
-func (u *unwinder) unwind(pc, sp uint64, exact bool, sigpc uint64) (frames []frame, truncated bool) {
+func (u *unwinder) unwind(pc, sp uint64, exact bool) (frames []frame, truncated bool) {
 	for len(frames) < u.max {
 		f := frame{pc: pc, exact: exact, sp: sp}
 		at := f.lookup() - u.di.bias
@@ -82,7 +82,7 @@ func (u *unwinder) unwind(pc, sp uint64, exact bool, sigpc uint64) (frames []fra
 		f.cfa = sp + uint64(row.cfaOff)
 		if k := len(frames); k > 0 {
 			in := &frames[k-1]
-			f.callee, f.argLow, f.argHi = in.innermostName(), in.cfa, in.cfa+argBytes(in.lookup())
+			f.callee, f.argLow, f.argHi = in.innermostName(), in.cfa, in.cfa+minFrame()+argBytes(in.lookup())
 		}
 		frames = append(frames, f)
 		name := ""
@@ -103,7 +103,7 @@ func (u *unwinder) unwind(pc, sp uint64, exact bool, sigpc uint64) (frames []fra
 		if err != nil || ret == 0 {
 			return frames, true
 		}
-		exact = name == "runtime.sigpanic" && (sigpc == 0 || sigpc == ret)
+		exact = isInjected(name)
 		frames[len(frames)-1].returnPC = ret
 		pc, sp = ret, f.cfa
 	}
@@ -117,6 +117,15 @@ func (f *frame) innermostName() string {
 	return f.fn.name
 }
 
+// minFrame is what lies between a frame's CFA and its arguments
+// (internal/runtime/sys.MinFrameSize): on arm64 the place of the return address.
+func minFrame() uint64 {
+	if spReg() == 7 {
+		return 0
+	}
+	return 8
+}
+
 // argBytes returns how many bytes of its caller's frame a function uses for
 // arguments, results and the spilling of those that came in registers:
 // runtime._func.args, at offset 8; unknown for some of the assembler's.
@@ -127,6 +136,19 @@ func argBytes(pc uint64) uint64 {
 	}
 	n := *(*int32)(unsafe.Add(fi.fn, 8))
 	return uint64(max(n, 0))
+}
+
+// isInjected reports whether the runtime makes a function look called at an
+// instruction that is no call (isInjectedCall in runtime/traceback.go).
+func isInjected(name string) bool {
+	return name == "runtime.sigpanic" || name == "runtime.asyncPreempt" || name == "runtime.debugCallV2"
+}
+
+// atEntry reports whether a pc is a function's first instruction: a goroutine that
+// has not run yet stands there, and has called nobody.
+func atEntry(pc uint64) bool {
+	f := runtime.FuncForPC(uintptr(pc))
+	return f != nil && uint64(f.Entry()) == pc
 }
 
 // isStackBottom reports whether nothing called the function.

@@ -192,21 +192,20 @@ func (w *walker) copyObject(i int) {
 	case shapeMap, shapeChan:
 		size = 48
 	}
-	at, ok := w.heap.place(o.addr, size)
-	if !ok {
+	if !w.heap.holds(o.addr, size) {
 		o.reason, o.stale = dump.Unreadable, true
 		w.objects[i] = o
 		return
 	}
 	switch o.shape {
 	case shapeValue:
-		o.data, o.reason = w.copy(at, min(size, maxValueBytes))
+		o.data, o.reason = w.copy(o.addr, min(size, maxValueBytes))
 	case shapeArray:
 		o.n = min(o.total, int64(w.maxElems(o.t)))
 		if o.n < o.total {
 			w.hits.collection++
 		}
-		o.data, o.reason = w.copy(at, uint64(o.n)*o.t.size)
+		o.data, o.reason = w.copy(o.addr, min(uint64(o.n)*o.t.size, maxValueBytes))
 	case shapeMap:
 		w.copyMap(&o)
 	case shapeChan:
@@ -369,8 +368,7 @@ func (w *walker) addText(p uint64, n int64, depth uint8, name string, secret boo
 		return
 	}
 	o.done = true
-	at, ok := w.heap.place(p, uint64(n))
-	if !ok {
+	if !w.heap.holds(p, uint64(n)) {
 		o.reason, o.stale = dump.Unreadable, true
 		return
 	}
@@ -378,7 +376,7 @@ func (w *walker) addText(p uint64, n int64, depth uint8, name string, secret boo
 	if n > int64(w.cfg.MaxStringLen) {
 		w.hits.str++
 	}
-	o.data, o.reason = w.copy(at, uint64(o.n))
+	o.data, o.reason = w.copy(p, uint64(o.n))
 }
 
 // dynamic returns the dynamic type of an interface value, nil for a nil
