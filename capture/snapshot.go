@@ -494,23 +494,8 @@ func (s *Snapshot) Failing() dump.Location { return s.failing }
 // Reason returns the panic value or error and what it wraps, not redacted.
 func (s *Snapshot) Reason() []dump.ErrorInfo { return s.reason }
 
-// Time returns when the snapshot was begun.
-func (s *Snapshot) Time() time.Time { return s.time }
-
 // Pause returns how long phase one took.
 func (s *Snapshot) Pause() time.Duration { return s.pause }
-
-// Outermost returns the names of the goroutine's n outermost functions, the outermost
-// last, without runtime.goexit.
-func (s *Snapshot) Outermost(n int) []string {
-	var names []string
-	for _, f := range s.frames {
-		if f.name != "runtime.goexit" {
-			names = append(names, f.name)
-		}
-	}
-	return names[max(0, len(names)-n):]
-}
 
 // Release gives the snapshot's memory back. It may be called more than once.
 func (s *Snapshot) Release() {

@@ -68,19 +68,24 @@ func (r recoverers) inspect() panicStack {
 	pcs := make([]uintptr, chunk)
 	n := runtime.Callers(1, pcs)
 	if n == chunk { // deep: skip what lies between
-		const maxDepth = 1 << 17
+		// Each look at the stack walks it from its top, so the depth is found by
+		// doubling and halving.
+		const maxDepth = 1 << 20
 		last := make([]uintptr, chunk)
-		for skip := 1 + chunk; skip < maxDepth; skip += chunk {
-			m := runtime.Callers(skip, last)
-			if m == 0 {
-				break
-			}
-			pcs = append(pcs[:chunk], last[:m]...)
-			n = len(pcs)
-			if m < chunk {
-				break
+		low, high := chunk, 2*chunk // there are at least low frames, and fewer than high
+		for high < maxDepth && runtime.Callers(high, last[:1]) > 0 {
+			low, high = high, 2*high
+		}
+		for high-low > 1 {
+			if m := (low + high) / 2; runtime.Callers(m, last[:1]) > 0 {
+				low = m
+			} else {
+				high = m
 			}
 		}
+		m := runtime.Callers(max(1+chunk, high-chunk), last)
+		pcs = append(pcs[:chunk], last[:m]...)
+		n = len(pcs)
 	}
 	var st panicStack
 	frames := runtime.CallersFrames(pcs[:n])

@@ -279,7 +279,11 @@ func (e *Exporter) Shutdown(ctx context.Context) error {
 	e.ended = true
 	e.gate.Unlock()
 	close(e.stop)
-	<-e.stopped
+	select {
+	case <-e.stopped:
+	case <-ctx.Done(): // a store that does not return
+		err = errors.Join(err, ctx.Err())
+	}
 	return err
 }
 

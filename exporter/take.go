@@ -75,6 +75,11 @@ func (e *Exporter) take(f *failure) (*record, error) {
 	j, rec, err := e.phase(f, wait)
 	switch {
 	case j == nil:
+		if f.dying && rec != nil {
+			// The failure's dump is waiting to be written, and nobody else will see
+			// to that any more.
+			e.await(rec)
+		}
 	case f.dying:
 		e.writeNow(j)
 	default:
