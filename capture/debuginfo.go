@@ -286,15 +286,6 @@ func (di *debugInfo) unitAt(pc uint64) *unit {
 	return nil
 }
 
-// unitOf returns the unit that holds the DIE at off.
-func (di *debugInfo) unitOf(off dwarf.Offset) *unit {
-	i := sort.Search(len(di.units), func(i int) bool { return di.units[i].end > off })
-	if i < len(di.units) && di.units[i].off <= off {
-		return di.units[i]
-	}
-	return nil
-}
-
 // functionsOf lists the functions of a unit by address.
 func (di *debugInfo) functionsOf(u *unit) []funcRange {
 	u.mu.Lock()

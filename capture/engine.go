@@ -2,7 +2,6 @@ package capture
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -230,5 +229,3 @@ func isOurs(pkg string) bool {
 	}
 	return strings.HasPrefix(rest, "/sink/")
 }
-
-var errUnsupportedOS = errors.New("the running program's file cannot be read on " + runtime.GOOS)

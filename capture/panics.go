@@ -97,14 +97,9 @@ type runtimePanic struct {
 	link     *runtimePanic
 	startPC  uintptr
 	startSP  uintptr
-	sp       uintptr
-	lr       uintptr
-	fp       uintptr
-	retpc    uintptr
-	bits     uintptr
-	slots    uintptr
-	flags    [3]bool // recovered, repanicked, goexit
-	deferret bool    // deferreturn: normal return, no panic
+	_        [6]uintptr // sp, lr, fp, retpc, deferBitsPtr, slotsPtr
+	flags    [3]bool    // recovered, repanicked, goexit
+	deferret bool       // deferreturn: normal return, no panic
 }
 
 // gPanicOffset is where runtime.g keeps its innermost panic; the assembler knows

@@ -54,11 +54,10 @@ type snapFrame struct {
 
 // snapValue is a value of the goroutine: a panic's, an error, a watch.
 type snapValue struct {
-	name  string
-	kind  dump.VarKind
-	t     *typ // dynamic type
-	word  uint64
-	wrong dump.Reason
+	name string
+	kind dump.VarKind
+	t    *typ // dynamic type
+	word uint64
 }
 
 var stackPool = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}

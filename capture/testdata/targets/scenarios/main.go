@@ -65,8 +65,10 @@ func (s *Stack[T]) Pop(n int) T {
 	return s.items[len(s.items)-n]
 }
 
-var engine *capture.Engine
-var dir string
+var (
+	engine *capture.Engine
+	dir    string
+)
 
 //go:noinline
 func total(o *Order, upto int) int {
