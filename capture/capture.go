@@ -59,7 +59,7 @@ type Config struct {
 	MaxBytes int64
 	// MaxGoroutines is how many other goroutines are kept. Default 10,000.
 	MaxGoroutines int
-	// MaxFrames is how many frames of a goroutine are kept. Default 256.
+	// MaxFrames is how many frames of a goroutine are kept. Default 256, at most 10,000.
 	MaxFrames int
 	// SourceLines is how many source lines are stored before and after each user
 	// frame's line, if the file can be read; -1 stores none. Default 12.
@@ -94,6 +94,10 @@ type Event struct {
 	// of what the data shows; ErrorType is used where there is neither Err nor a
 	// panic.
 	Message, ErrorType string
+	// Since is when what failed began, a request for instance. If the garbage collector has not
+	// finished a cycle since then, no object of it can have been collected; else, and if it is
+	// zero, variables that the program did not need any more count as dead.
+	Since time.Time
 	// Watches are values that the program handed in.
 	Watches []Watch
 	// Depth overrides Config.Depth if it is greater than zero.
@@ -138,6 +142,9 @@ func (c *Config) fill() {
 	}
 }
 
+// maxMaxFrames bounds Config.MaxFrames, for which room is made in advance.
+const maxMaxFrames = 10_000
+
 func (c *Config) check() error {
 	for _, l := range []struct {
 		name  string
@@ -157,6 +164,9 @@ func (c *Config) check() error {
 		if l.value < 0 {
 			return fmt.Errorf("capture: %s is %d, want more than zero", l.name, l.value)
 		}
+	}
+	if c.MaxFrames > maxMaxFrames {
+		return fmt.Errorf("capture: MaxFrames is %d, want at most %d", c.MaxFrames, maxMaxFrames)
 	}
 	switch c.Goroutines {
 	case ScopeAll, ScopeFailing, ScopeNone:

@@ -16,14 +16,10 @@ func (l *locator) dictionary(f *frame) uint64 {
 		const before = 160 // bytes of code
 		code := l.arena.alloc(before)
 		if l.mem.ReadAt(code, f.returnPC-before) == nil {
-			var found uint64
-			addressesIn(code, f.returnPC-before, func(a uint64) {
-				if strings.HasPrefix(l.di.dicts[a], prefix) {
-					found = a // the last one is the nearest to the call
-				}
-			})
-			if found != 0 {
-				return found
+			// The dictionary is the first argument, or the second behind a receiver.
+			a := lastLoaded(code, f.returnPC-before, strings.Contains(f.fn.name, "]).") || strings.Contains(f.fn.name, "]."))
+			if a != 0 && strings.HasPrefix(l.di.dicts[a], prefix) {
+				return a
 			}
 		}
 	}

@@ -59,7 +59,7 @@ func (tt *typeTable) makeDIE(di *debugInfo, off dwarf.Offset, nesting int) *typ 
 		case kind == dump.Invalid || kind == u.kind:
 			// A type whose DIE is the underlying one's: same contents, own name.
 			t.kind, t.size, t.die = u.kind, u.size, u.die
-			if u.rtype != 0 {
+			if u.rtype != 0 && !strings.HasPrefix(name, "go.shape.") {
 				return u
 			}
 		default: // interface, map, channel: the DIE below is the runtime's structure

@@ -15,6 +15,7 @@ type heap struct {
 	// of a frame leads into the frames that it has called, so one that seems to is one
 	// that the stack has left behind.
 	floor uint64
+	late  bool // the goroutine has gone on since its stack was copied
 	last  span
 }
 
@@ -87,6 +88,9 @@ func (h *heap) span(p uint64) span {
 // are: the memory is in use, and what is there is not smaller.
 func (h *heap) holds(p, n uint64) bool {
 	if p >= h.stack.lo && p < h.hi {
+		if h.late && h.span(p).state == spanInUse {
+			return false // the stack is gone, and the heap has its memory
+		}
 		return p >= h.floor && n <= h.hi-p
 	}
 	s := h.span(p)

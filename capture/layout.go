@@ -18,7 +18,7 @@ type layout struct {
 	mGsignal                                                       uint64
 	bufSP, bufPC, bufBP                                            uint64
 	// runtime._panic (runtime/runtime2.go)
-	pArg, pLink, pGoexit uint64
+	pArg, pLink, pRecovered, pGoexit uint64
 	// runtime.hchan (runtime/chan.go)
 	cCount, cSize, cBuf, cClosed, cRecvX uint64
 	// maps.Map, maps.table, maps.groupsReference (internal/runtime/maps)
@@ -29,6 +29,9 @@ type layout struct {
 	mtFlags                            uint64
 	// runtime.mheap, heapArena and mspan (runtime/mheap.go)
 	mheapArenas, arenaSpans, spanStart, spanPages, spanState, spanElem uint64
+	// runtime._func and moduledata (runtime/runtime2.go, symtab.go)
+	funcNpcdata, funcNfuncdata, mdPctab, mdGofunc uint64
+	funcSize                                      uint64 // where its tables begin
 }
 
 // go126 is the layout of Go 1.26.
@@ -38,12 +41,13 @@ var go126 = layout{
 	gParentID: 280, gGoPC: 288, gStartPC: 304, gLabels: 352,
 	mGsignal: 72,
 	bufSP:    0, bufPC: 8, bufBP: 40,
-	pArg: 0, pLink: 16, pGoexit: 90,
+	pArg: 0, pLink: 16, pRecovered: 88, pGoexit: 90,
 	cCount: 0, cSize: 8, cBuf: 16, cClosed: 28, cRecvX: 56,
 	mapUsed: 0, mapDirPtr: 16, mapDirLen: 24,
 	tabIndex: 8, tabGroups: 16, groupsData: 0, groupsLengthMask: 8,
 	mtGroupSize: 80, mtSlotSize: 88, mtElemOff: 96, mtFlags: 104,
 	mheapArenas: mheapArenas126, arenaSpans: 0, spanStart: 24, spanPages: 32, spanState: 99, spanElem: 104,
+	funcNpcdata: 28, funcNfuncdata: 43, mdPctab: 80, mdGofunc: 320, funcSize: 44,
 }
 
 // mheapArenas126 is the offset of runtime.mheap.arenas, behind fields whose
@@ -77,6 +81,7 @@ func (l *layout) fields() []layoutField {
 		{"runtime.gobuf", "bp", &l.bufBP},
 		{"runtime._panic", "arg", &l.pArg},
 		{"runtime._panic", "link", &l.pLink},
+		{"runtime._panic", "recovered", &l.pRecovered},
 		{"runtime._panic", "goexit", &l.pGoexit},
 		{"runtime.hchan", "qcount", &l.cCount},
 		{"runtime.hchan", "dataqsiz", &l.cSize},
@@ -100,6 +105,10 @@ func (l *layout) fields() []layoutField {
 		{"runtime.mspan", "npages", &l.spanPages},
 		{"runtime.mspan", "state", &l.spanState},
 		{"runtime.mspan", "elemsize", &l.spanElem},
+		{"runtime._func", "npcdata", &l.funcNpcdata},
+		{"runtime._func", "nfuncdata", &l.funcNfuncdata},
+		{"runtime.moduledata", "pctab", &l.mdPctab},
+		{"runtime.moduledata", "gofunc", &l.mdGofunc},
 	}
 }
 

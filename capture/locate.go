@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 )
@@ -31,6 +32,10 @@ type locator struct {
 	mem   *reader // with the copied stack laid over it
 	arena *arena
 	heap  *heap
+	// layout is for the collector's tables; nil: it has not run since what is
+	// located began, so nothing can have been collected.
+	layout   *layout
+	deadline time.Time
 }
 
 // roots returns the variables that are in scope in one call of a frame. line is
@@ -46,15 +51,19 @@ func (l *locator) roots(f *frame, c *call, line int) []root {
 		if v.expr != nil && (v.kind == dump.VarLocal || v.kind == dump.VarCaptured) && v.closureOff < 0 && v.declLine >= line && line > 0 {
 			continue
 		}
+		if len(out)%64 == 63 && time.Now().After(l.deadline) {
+			out = append(out, root{name: v.name, kind: v.kind, declLine: v.declLine, state: dump.VarMissing, reason: dump.TimeBudget})
+			continue
+		}
 		r := l.root(f, c, v)
 		// A named result of a function that defers has two DIEs, often one of them without a place.
-		if i := slices.IndexFunc(out, func(o root) bool {
-			return o.name == r.name && o.declLine == r.declLine && o.kind == dump.VarResult && r.kind == o.kind
-		}); i >= 0 {
-			if out[i].data == nil {
-				out[i] = r
+		if r.kind == dump.VarResult {
+			if i := slices.IndexFunc(out, func(o root) bool { return o.name == r.name && o.declLine == r.declLine && o.kind == r.kind }); i >= 0 {
+				if out[i].data == nil {
+					out[i] = r
+				}
+				continue
 			}
-			continue
 		}
 		out = append(out, r)
 	}
@@ -236,6 +245,9 @@ func (l *locator) read(f *frame, v *variable, r *root) {
 	if recovered {
 		r.state = dump.VarRecovered
 	}
+	if l.layout != nil && l.dead(f, r.t, pieces, recovered) {
+		r.state = dump.VarDead
+	}
 	if list && f.fn.unit.optimized && (l.overwritten(f, v, pieces, r.t.size, low, high) || l.targetOverwritten(f, r, low, high)) {
 		r.state = dump.VarDead
 	}
@@ -268,6 +280,48 @@ func (f *frame) before(pieces []piece, size uint64) bool {
 		}
 	}
 	return len(pieces) > 0
+}
+
+// dead reports whether the collector, which has run meanwhile, may have collected
+// what the variable points to, and the memory may hold something else by now. It does not
+// count the registers and the frame of a function that faulted, nor what is not needed any
+// more behind a call.
+func (l *locator) dead(f *frame, t *typ, pieces []piece, recovered bool) bool {
+	if t.resolve(); len(t.slots) == 0 {
+		return false
+	}
+	if f.exact || recovered {
+		return true
+	}
+	if !f.liveDone {
+		f.liveDone = true
+		if lv, ok := livenessAt(l.mem, l.layout, f); ok {
+			f.live = &lv
+		}
+	}
+	if f.live == nil {
+		return true
+	}
+	var off uint64
+	for _, p := range pieces {
+		n := p.size
+		if n == 0 {
+			n = t.size
+		}
+		if p.kind == pieceMemory {
+			for _, s := range t.slots {
+				at := s.off // of the pointer; an interface has its data behind the type
+				if s.typ.kind == dump.Interface {
+					at += 8
+				}
+				if at >= off && at < off+n && f.live.dead(p.value+at-off) {
+					return true
+				}
+			}
+		}
+		off += n
+	}
+	return false
 }
 
 // overwritten reports whether a part of the variable lies in a stack slot into

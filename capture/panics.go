@@ -34,7 +34,7 @@ func CurrentPanic() (PanicKey, bool) {
 		return PanicKey{}, false
 	}
 	for o := p.link; o != nil; o = o.link {
-		if !o.flags[2] && !o.deferret && o.arg == p.arg {
+		if !o.flags[2] && !o.deferret && o.flags[0] && o.arg == p.arg { // recovered, and panicked with again
 			p = o
 		}
 	}

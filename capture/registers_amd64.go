@@ -65,7 +65,9 @@ var boundsRegisters = [...]struct{ reg, off int }{
 // recoverRegisters sets the registers of the frames that the runtime has kept
 // them for. fault are those of [faultRegisters], nil if there are none; they belong to
 // the frame that faulted at sigpc.
-func recoverRegisters(frames []frame, stack *region, fault *registers, sigpc uint64) {
+//
+// moved is where a stack address is now.
+func recoverRegisters(frames []frame, stack *region, fault *registers, sigpc uint64, moved func(uint64) (uint64, bool)) {
 	for i := 0; i+1 < len(frames); i++ {
 		f, caller := &frames[i], &frames[i+1]
 		if f.fn == nil {
@@ -74,10 +76,16 @@ func recoverRegisters(frames []frame, stack *region, fault *registers, sigpc uin
 		switch f.fn.name {
 		case "runtime.sigpanic":
 			if fault != nil && caller.pc == sigpc {
-				r := *fault
 				// The stack may have moved since; everything on it has moved by the
-				// same distance.
-				r.relocate(caller.sp-r.val[regRSP], stack)
+				// same distance. Where the stack pointer was tells whether it was
+				// this fault or an earlier one of the goroutine, which left a context on
+				// the stack of a thread that it is on again.
+				r := *fault
+				sp := r.val[regRSP]
+				if now, ok := moved(sp); sp != caller.sp && (!ok || now != caller.sp) {
+					continue
+				}
+				r.relocate(caller.sp-sp, stack)
 				caller.regs = &r
 				fault = nil
 			}

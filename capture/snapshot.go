@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -235,6 +236,7 @@ func (s *Snapshot) findPanics(c *chain) {
 		}
 		arg := [2]uint64{word(b, int(l.pArg)), word(b, int(l.pArg+8))}
 		goexit := b[l.pGoexit] != 0 || b[l.pGoexit+1] != 0 // Goexit, or a deferreturn
+		recovered := b[l.pRecovered] != 0
 		p = word(b, int(l.pLink))
 		if goexit {
 			continue
@@ -243,10 +245,11 @@ func (s *Snapshot) findPanics(c *chain) {
 		if k == 0 {
 			newest = arg
 		}
-		if arg == newest {
+		same := arg == newest && recovered // an older panic whose value was panicked with again
+		if same {
 			s.drop = k
 		}
-		if k == 0 || arg != newest {
+		if k == 0 || !same {
 			s.values = append(s.values, snapValue{name: "panic", kind: dump.VarPanic, t: t, word: arg[1]})
 			if t != nil {
 				c.describe(t, arg[1], -1, true)
@@ -274,7 +277,7 @@ func (s *Snapshot) locate(di *debugInfo, deadline time.Time) {
 		s.symbolize()
 		return
 	}
-	recoverRegisters(frames, &s.stack, faultRegisters(s.gsignal, s.e.symbols.Load().sigpanic0, s.g), s.sigPC)
+	recoverRegisters(frames, &s.stack, faultRegisters(s.gsignal, s.e.symbols.Load().sigpanic0, s.g), s.sigPC, s.w.heap.moved)
 	if truncated {
 		last := frames[len(frames)-1].innermost().name
 		s.missing = append(s.missing, dump.Missing{What: "outer frames", Why: "the stack could not be followed beyond " + last, Hint: "capture.max_frames bounds the frames; code that was not compiled by Go, and plugins, end a stack"})
@@ -292,7 +295,10 @@ func (s *Snapshot) locate(di *debugInfo, deadline time.Time) {
 // there is time and memory for them.
 func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit int, deadline time.Time) []snapFrame {
 	e := s.e
-	loc := locator{di: di, types: e.types, mem: &s.w.mem, arena: &s.reads, heap: &s.w.heap}
+	loc := locator{di: di, types: e.types, mem: &s.w.mem, arena: &s.reads, heap: &s.w.heap, deadline: deadline}
+	if collectedSince(s.event.Since) {
+		loc.layout = e.layout.Load()
+	}
 	var out []snapFrame
 	for i := range frames {
 		f := &frames[i]
@@ -304,11 +310,11 @@ func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit int, deadline
 			out = append(out, snapFrame{position: p, pc: f.pc, sp: f.sp, cfa: f.cfa, user: e.isUser(p.name, p.file)})
 			continue
 		}
-		if f.fn.wrapper && i > 0 {
-			continue // made by the compiler, has no line
-		}
 		calls := f.fn.callsAt(f.lookup() - di.bias)
 		for j, p := range di.positions(f, calls) {
+			if f.fn.wrapper && j == len(calls)-1 && i > 0 {
+				continue // made by the compiler, has no line; what is inlined into it has
+			}
 			sf := snapFrame{position: p, pc: f.pc, sp: f.sp, cfa: f.cfa, inlined: calls[j].inlined, user: e.isUser(p.name, p.file)}
 			switch {
 			case s.reads.used+s.w.arena.used > e.cfg.MaxBytes:
@@ -322,6 +328,17 @@ func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit int, deadline
 		}
 	}
 	return out
+}
+
+// collectedSince reports whether the garbage collector has finished a cycle since
+// t; of the zero time that is taken for granted.
+func collectedSince(t time.Time) bool {
+	if t.IsZero() {
+		return true
+	}
+	var gc debug.GCStats
+	debug.ReadGCStats(&gc)
+	return !gc.LastGC.Before(t)
 }
 
 // symbolize names the calls from what the runtime knows, without variables.

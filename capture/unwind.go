@@ -18,7 +18,9 @@ type frame struct {
 	// of the next inner frame; low and high bound what it was passed on the stack.
 	callee        string
 	argLow, argHi uint64
-	returnPC      uint64 // where the frame returns to
+	returnPC      uint64    // where the frame returns to
+	live          *liveness // nil: not looked up yet, or unknown
+	liveDone      bool
 }
 
 // returns reports whether the call that the frame is in may return, so that the
@@ -154,7 +156,7 @@ func atEntry(pc uint64) bool {
 // isStackBottom reports whether nothing called the function.
 func isStackBottom(name string) bool {
 	switch name {
-	case "runtime.goexit", "runtime.mstart", "runtime.rt0_go", "runtime.mcall", "runtime.morestack", "runtime.systemstack_switch":
+	case "runtime.goexit", "runtime.mstart", "runtime.rt0_go", "runtime.mcall", "runtime.morestack":
 		return true
 	}
 	return false

@@ -81,6 +81,7 @@ func (w *walker) over(stack region, hi uint64) {
 	o := &overlay{stack, self{}}
 	w.mem.Memory = o
 	w.heap = newHeap(self{}, w.lay, w.mheap, &o.region, hi)
+	w.heap.late = w.late
 }
 
 func hashObject(addr uint64, id uint32, s shape, total int64) uint64 {

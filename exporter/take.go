@@ -41,6 +41,7 @@ func newFailure(trigger dump.Trigger, sc trace.SpanContext, span sdktrace.ReadOn
 	}
 	if span != nil {
 		f.since = span.StartTime()
+		f.event.Since = f.since
 	}
 	f.event.Trigger = trigger
 	return f

@@ -83,7 +83,7 @@ var fields = []field{
 		"How much of the process's memory a dump may hold, before compression."),
 	intKey("capture.max_goroutines", func(c *Config) *int { return &c.Capture.MaxGoroutines }, 1, math.MaxInt32,
 		"How many goroutines besides the failing one a dump may hold."),
-	intKey("capture.max_frames", func(c *Config) *int { return &c.Capture.MaxFrames }, 1, math.MaxInt32,
+	intKey("capture.max_frames", func(c *Config) *int { return &c.Capture.MaxFrames }, 1, 10_000,
 		"How many frames of a goroutine are kept, innermost first."),
 	intKey("capture.source_lines", func(c *Config) *int { return &c.Capture.SourceLines }, 0, 10_000,
 		"How many lines of source are kept before and after each line on the stack, if the file can be read where the program runs. 0 keeps none."),

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/otelcoredumpy/otelcoredumpy/capture"
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
@@ -68,6 +70,7 @@ func (s *Stack[T]) Pop(n int) T {
 var (
 	engine *capture.Engine
 	dir    string
+	start  = time.Now()
 )
 
 //go:noinline
@@ -148,6 +151,7 @@ func fail(name string, f func()) {
 }
 
 func snap(name string, ev capture.Event) {
+	ev.Since = start
 	s, err := engine.Snapshot(ev)
 	if err != nil {
 		fmt.Println(name, err)
@@ -241,6 +245,7 @@ func handle(o *Order, scenario string) (sum int) {
 
 func main() {
 	dir = os.Args[1]
+	debug.SetGCPercent(-1) // so that nothing is collected that the tests want to see
 	cfg := capture.DefaultConfig()
 	cfg.Timeout = 30e9 // the test machine may be slow
 	cfg.Pause = 10e9
