@@ -43,6 +43,7 @@ type unit struct {
 	name         string
 	low          uint64
 	optimized    bool
+	race         bool
 	addrBase     int64
 	loclistsBase int64
 
@@ -248,7 +249,7 @@ func (di *debugInfo) readUnits(info []byte) error {
 		u.name, _ = e.Val(dwarf.AttrName).(string)
 		// "Go cmd/compile go1.26.8; -N -l regabi"
 		producer, _ := e.Val(dwarf.AttrProducer).(string)
-		u.optimized = !strings.Contains(producer, " -N")
+		u.optimized, u.race = !strings.Contains(producer, " -N"), strings.Contains(producer, " -race")
 		u.low, _ = e.Val(dwarf.AttrLowpc).(uint64)
 		u.addrBase = constant(e.Val(dwarf.AttrAddrBase), 0)
 		u.loclistsBase = constant(e.Val(dwarf.AttrLoclistsBase), 0)

@@ -337,7 +337,7 @@ func (d *decoder) array(v *dump.Value, t *typ, b []byte, n int64, p place) {
 // isFixed reports whether arrays of a kind are kept as memory bytes.
 func isFixed(k dump.Kind) bool { return k >= dump.Bool && k <= dump.Complex128 }
 
-const staleDetail = "it points into memory that is no longer in use, or is too small for it"
+const staleDetail = "what it points to is no longer there"
 
 // object decodes an object.
 func (d *decoder) object(out *dump.Object, o *object) {

@@ -17,7 +17,9 @@ func (l *locator) dictionary(f *frame) uint64 {
 		code := l.arena.alloc(before)
 		if l.mem.ReadAt(code, f.returnPC-before) == nil {
 			// The dictionary is the first argument, or the second behind a receiver.
-			a := lastLoaded(code, f.returnPC-before, strings.Contains(f.fn.name, "]).") || strings.Contains(f.fn.name, "]."))
+			m := &l.types.module
+			a := lastLoaded(code, f.returnPC-before, strings.Contains(f.fn.name, "]).") || strings.Contains(f.fn.name, "]."),
+				func(pc uint64) bool { return pc >= m.text && pc < m.etext })
 			if a != 0 && strings.HasPrefix(l.di.dicts[a], prefix) {
 				return a
 			}

@@ -1,12 +1,16 @@
 package capture
 
-import "runtime"
+import (
+	"encoding/binary"
+	"runtime"
+)
 
 // heap tells memory that the program uses from memory that it has given up: the
 // stack that a goroutine had before it moved, an object that was collected. A
 // variable that is dead, though the debug info still places it, may point there.
 type heap struct {
 	rd     reader
+	mheap  uint64
 	arenas uint64 // address of the array of *heapArena; 0: unknown, everything counts as used
 	l      *layout
 	stack  *region // the copied stack
@@ -24,6 +28,8 @@ type span struct {
 	low, high uint64
 	elem      uint64 // size of its objects, or of its stacks
 	state     uint8
+	sweepgen  uint32
+	allocBits uint64
 }
 
 // Constants of runtime/malloc.go and mheap.go (Go 1.26, 64-bit Unix).
@@ -42,7 +48,7 @@ func arenaBase() uint64 {
 }
 
 func newHeap(mem Memory, l *layout, mheap uint64, stack *region, hi uint64) heap {
-	h := heap{rd: reader{Memory: mem}, l: l, stack: stack, hi: hi}
+	h := heap{rd: reader{Memory: mem}, l: l, stack: stack, hi: hi, mheap: mheap}
 	if mheap != 0 && runtime.GOOS != "windows" {
 		h.arenas, _ = h.rd.word(mheap + l.mheapArenas)
 	}
@@ -75,7 +81,10 @@ func (h *heap) span(p uint64) span {
 	if err != nil {
 		return span{}
 	}
-	s := span{low: word(b, int(h.l.spanStart)), elem: word(b, int(h.l.spanElem)), state: b[h.l.spanState]}
+	s := span{
+		low: word(b, int(h.l.spanStart)), elem: word(b, int(h.l.spanElem)), state: b[h.l.spanState],
+		sweepgen: binary.LittleEndian.Uint32(b[h.l.spanSweepgen:]), allocBits: word(b, int(h.l.spanAllocBits)),
+	}
 	s.high = s.low + word(b, int(h.l.spanPages))*pageSize
 	if p < s.low || p >= s.high {
 		return free // a free page maps to any span
@@ -104,6 +113,39 @@ func (h *heap) holds(p, n uint64) bool {
 		return n <= s.elem-(p-s.low)%s.elem
 	}
 	return false
+}
+
+// intact reports whether the object at p is surely not one that was made in the place of
+// another since the collector's last cycle: it was marked in that cycle, or nothing has been made in its
+// span since (runtime.mspan's allocBits and sweepgen).
+func (h *heap) intact(p uint64) bool {
+	if h.arenas == 0 {
+		return false
+	}
+	if p >= h.stack.lo && p < h.hi {
+		return true
+	}
+	h.last = span{} // as it is now
+	s := h.span(p)
+	if s.high == 0 {
+		return true
+	}
+	if s.state != spanInUse || s.elem == 0 {
+		return false
+	}
+	gen, err := h.rd.bytes(h.mheap+h.l.mheapSweepgen, 4)
+	if err != nil {
+		return false
+	}
+	switch s.sweepgen - binary.LittleEndian.Uint32(gen) {
+	case 0, 3: // swept
+		i := (p - s.low) / s.elem
+		b, err := h.rd.bytes(s.allocBits+i/8, 1)
+		return err == nil && b[0]&(1<<(i%8)) != 0
+	case ^uint32(0) - 1, 1: // not yet
+		return true
+	}
+	return false // being swept
 }
 
 // moved returns where p leads now if it leads to where the goroutine's stack lay

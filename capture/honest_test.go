@@ -104,7 +104,7 @@ func TestCollected(t *testing.T) {
 	}
 }
 
-type point struct{ x, y *int }
+type point struct{ x *int }
 
 //go:noinline
 func deref(secret int, p *point) int {

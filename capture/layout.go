@@ -28,7 +28,7 @@ type layout struct {
 	mtGroupSize, mtSlotSize, mtElemOff uint64 // abi.MapType (internal/abi/map.go)
 	mtFlags                            uint64
 	// runtime.mheap, heapArena and mspan (runtime/mheap.go)
-	mheapArenas, arenaSpans, spanStart, spanPages, spanState, spanElem uint64
+	mheapArenas, mheapSweepgen, arenaSpans, spanStart, spanPages, spanState, spanElem, spanSweepgen, spanAllocBits uint64
 	// runtime._func and moduledata (runtime/runtime2.go, symtab.go)
 	funcNpcdata, funcNfuncdata, mdPctab, mdGofunc uint64
 	funcSize                                      uint64 // where its tables begin
@@ -46,6 +46,7 @@ var go126 = layout{
 	mapUsed: 0, mapDirPtr: 16, mapDirLen: 24,
 	tabIndex: 8, tabGroups: 16, groupsData: 0, groupsLengthMask: 8,
 	mtGroupSize: 80, mtSlotSize: 88, mtElemOff: 96, mtFlags: 104,
+	mheapSweepgen: 65856, spanSweepgen: 88, spanAllocBits: 64,
 	mheapArenas: mheapArenas126, arenaSpans: 0, spanStart: 24, spanPages: 32, spanState: 99, spanElem: 104,
 	funcNpcdata: 28, funcNfuncdata: 43, mdPctab: 80, mdGofunc: 320, funcSize: 44,
 }
@@ -100,7 +101,10 @@ func (l *layout) fields() []layoutField {
 		{"internal/abi.MapType", "ElemOff", &l.mtElemOff},
 		{"internal/abi.MapType", "Flags", &l.mtFlags},
 		{"runtime.mheap", "arenas", &l.mheapArenas},
+		{"runtime.mheap", "sweepgen", &l.mheapSweepgen},
 		{"runtime.heapArena", "spans", &l.arenaSpans},
+		{"runtime.mspan", "sweepgen", &l.spanSweepgen},
+		{"runtime.mspan", "allocBits", &l.spanAllocBits},
 		{"runtime.mspan", "startAddr", &l.spanStart},
 		{"runtime.mspan", "npages", &l.spanPages},
 		{"runtime.mspan", "state", &l.spanState},

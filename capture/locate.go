@@ -23,19 +23,22 @@ type root struct {
 	known    []bool // which bytes of data are; nil: all
 	reason   dump.Reason
 	detail   string
+	// doubt: what it points to may have been collected. If something of it has, the
+	// state says so, too.
+	doubt bool
 }
 
 // locator reads the variables of a stack's frames.
 type locator struct {
-	di    *debugInfo
-	types *typeTable
-	mem   *reader // with the copied stack laid over it
-	arena *arena
-	heap  *heap
-	// layout is for the collector's tables; nil: it has not run since what is
-	// located began, so nothing can have been collected.
-	layout   *layout
-	deadline time.Time
+	di     *debugInfo
+	types  *typeTable
+	mem    *reader // with the copied stack laid over it
+	arena  *arena
+	heap   *heap
+	layout *layout
+	// collected: the collector has run since what is located began.
+	collected bool
+	deadline  time.Time
 }
 
 // roots returns the variables that are in scope in one call of a frame. line is
@@ -245,8 +248,14 @@ func (l *locator) read(f *frame, v *variable, r *root) {
 	if recovered {
 		r.state = dump.VarRecovered
 	}
-	if l.layout != nil && l.dead(f, r.t, pieces, recovered) {
-		r.state = dump.VarDead
+	// What the collector does not count may have been collected. It was not adjusted,
+	// either, when the stack moved; in race builds, whose frames are several times as large, that
+	// is so often that the place where the stack lay is something else by now.
+	if (l.collected || f.fn.unit.race) && l.dead(f, r.t, pieces, recovered) {
+		r.doubt = l.collected
+		if f.fn.unit.race || !l.intact(r) {
+			r.state = dump.VarDead
+		}
 	}
 	if list && f.fn.unit.optimized && (l.overwritten(f, v, pieces, r.t.size, low, high) || l.targetOverwritten(f, r, low, high)) {
 		r.state = dump.VarDead
@@ -322,6 +331,29 @@ func (l *locator) dead(f *frame, t *typ, pieces []piece, recovered bool) bool {
 		off += n
 	}
 	return false
+}
+
+// intact reports whether all that the variable points to is surely still there.
+func (l *locator) intact(r *root) bool {
+	for i := range r.t.resolve().slots {
+		s := &r.t.slots[i]
+		at := s.off
+		switch s.typ.kind {
+		case dump.Interface:
+			at += 8
+		case dump.Array:
+			return false
+		}
+		if at+8 > uint64(len(r.data)) {
+			return false
+		}
+		if p := word(r.data, int(at)); p != 0 && !l.heap.intact(p) {
+			if _, moved := l.heap.moved(p); !moved {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // overwritten reports whether a part of the variable lies in a stack slot into

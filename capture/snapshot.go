@@ -295,10 +295,7 @@ func (s *Snapshot) locate(di *debugInfo, deadline time.Time) {
 // there is time and memory for them.
 func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit int, deadline time.Time) []snapFrame {
 	e := s.e
-	loc := locator{di: di, types: e.types, mem: &s.w.mem, arena: &s.reads, heap: &s.w.heap, deadline: deadline}
-	if collectedSince(s.event.Since) {
-		loc.layout = e.layout.Load()
-	}
+	loc := locator{di: di, types: e.types, mem: &s.w.mem, arena: &s.reads, heap: &s.w.heap, deadline: deadline, layout: e.layout.Load(), collected: collectedSince(s.event.Since)}
 	var out []snapFrame
 	for i := range frames {
 		f := &frames[i]
@@ -458,12 +455,14 @@ func (s *Snapshot) addDynamic(v *snapValue) {
 // addVars adds what a frame's variables lead to. depth is how much of the budget is spent
 // already.
 func (w *walker) addVars(f *snapFrame, depth uint8) {
+	defer func() { w.doubt = false }()
 	w.heap.floor = f.sp
 	for i := range f.vars {
 		r := &f.vars[i]
 		if r.data == nil {
 			continue
 		}
+		w.doubt = r.doubt
 		r.t.resolve()
 		for j := range r.t.slots {
 			sl := &r.t.slots[j]

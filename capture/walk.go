@@ -36,6 +36,8 @@ type object struct {
 	late   bool
 	closed bool // of a channel
 	stale  bool // its memory is no longer in use
+	// doubt: it was found through what may have been collected.
+	doubt bool
 }
 
 // maxValueBytes is how much of one value is copied: a struct may contain a huge
@@ -55,6 +57,7 @@ type walker struct {
 	lay   *layout
 	arena arena
 	late  bool
+	doubt bool // what is found now is found through what may have been collected
 
 	objects []object
 	next    int // the first object not yet copied
@@ -116,6 +119,9 @@ func (w *walker) add(addr uint64, t *typ, s shape, total int64, depth uint8, nam
 		if secret {
 			o.name = name // of several names the one that must be redacted counts
 		}
+		if !w.doubt && !o.done {
+			o.doubt = false
+		}
 		return o
 	}
 	if depth > w.depth {
@@ -126,7 +132,7 @@ func (w *walker) add(addr uint64, t *typ, s shape, total int64, depth uint8, nam
 		w.hits.objects++
 		return nil
 	}
-	o := object{addr: addr, t: t, shape: s, total: total, depth: depth, name: name, late: w.late}
+	o := object{addr: addr, t: t, shape: s, total: total, depth: depth, name: name, late: w.late, doubt: w.doubt}
 	if s != shapeText {
 		w.ids++
 		o.id = w.ids
@@ -193,7 +199,8 @@ func (w *walker) copyObject(i int) {
 	case shapeMap, shapeChan:
 		size = 48
 	}
-	if !w.heap.holds(o.addr, size) {
+	w.doubt = o.doubt
+	if !w.heap.holds(o.addr, size) || o.doubt && !w.heap.intact(o.addr) {
 		o.reason, o.stale = dump.Unreadable, true
 		w.objects[i] = o
 		return
@@ -369,7 +376,7 @@ func (w *walker) addText(p uint64, n int64, depth uint8, name string, secret boo
 		return
 	}
 	o.done = true
-	if !w.heap.holds(p, uint64(n)) {
+	if !w.heap.holds(p, uint64(n)) || o.doubt && !w.heap.intact(p) {
 		o.reason, o.stale = dump.Unreadable, true
 		return
 	}

@@ -111,7 +111,10 @@ var (
 
 // unhurried takes the clock out of captures. What they find is tested here, also
 // on a machine with better things to do; how long they take is for bench.
-var unhurried = []string{"COREDUMPY_CAPTURE_PAUSE=10s", "COREDUMPY_CAPTURE_TIMEOUT=20s"}
+//
+// The garbage collector is off: what it may have collected during a request counts
+// as dead, and whether it runs just then is chance.
+var unhurried = []string{"COREDUMPY_CAPTURE_PAUSE=10s", "COREDUMPY_CAPTURE_TIMEOUT=20s", "GOGC=off"}
 
 // runShop runs all scenarios of a variant, once for all tests. Tests must not
 // change its folder.
