@@ -66,8 +66,8 @@ var boundsRegisters = [...]struct{ reg, off int }{
 // them for. fault are those of [faultRegisters], nil if there are none; they belong to
 // the frame that faulted at sigpc.
 //
-// moved is where a stack address is now.
-func recoverRegisters(frames []frame, stack *region, fault *registers, sigpc uint64, moved func(uint64) (uint64, bool)) {
+// moved reports whether a stack address may have become another one.
+func recoverRegisters(frames []frame, stack *region, fault *registers, sigpc uint64, moved func(old, now uint64) bool) {
 	for i := 0; i+1 < len(frames); i++ {
 		f, caller := &frames[i], &frames[i+1]
 		if f.fn == nil {
@@ -82,7 +82,7 @@ func recoverRegisters(frames []frame, stack *region, fault *registers, sigpc uin
 				// the stack of a thread that it is on again.
 				r := *fault
 				sp := r.val[regRSP]
-				if now, ok := moved(sp); sp != caller.sp && (!ok || now != caller.sp) {
+				if !moved(sp, caller.sp) {
 					continue
 				}
 				r.relocate(caller.sp-sp, stack)

@@ -8,4 +8,4 @@ const gsignalBytes = 0
 
 func faultRegisters([]byte, uint64, uint64) *registers { return nil }
 
-func recoverRegisters([]frame, *region, *registers, uint64, func(uint64) (uint64, bool)) {}
+func recoverRegisters([]frame, *region, *registers, uint64, func(old, now uint64) bool) {}

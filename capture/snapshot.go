@@ -26,6 +26,7 @@ type Snapshot struct {
 	startPC uint64 // where copyStack was called from
 	startSP uint64
 	gsignal []byte
+	lo      uint64 // where the goroutine's stack begins
 	g       uint64
 	sigPC   uint64
 	drop    int // how many panics lie between the newest and the one that failed
@@ -167,6 +168,7 @@ func (s *Snapshot) copyOwn() {
 		}
 		s.goid = int64(word(g[:], int(l.gID)))
 		s.sigPC = word(g[:], int(l.gSigPC))
+		s.lo = word(g[:], int(l.gStack))
 		if gsignalBytes == 0 {
 			return
 		}
@@ -277,7 +279,7 @@ func (s *Snapshot) locate(di *debugInfo, deadline time.Time) {
 		s.symbolize()
 		return
 	}
-	recoverRegisters(frames, &s.stack, faultRegisters(s.gsignal, s.e.symbols.Load().sigpanic0, s.g), s.sigPC, s.w.heap.moved)
+	recoverRegisters(frames, &s.stack, faultRegisters(s.gsignal, s.e.symbols.Load().sigpanic0, s.g), s.sigPC, s.mayHaveMoved)
 	if truncated {
 		last := frames[len(frames)-1].innermost().name
 		s.missing = append(s.missing, dump.Missing{What: "outer frames", Why: "the stack could not be followed beyond " + last, Hint: "capture.max_frames bounds the frames; code that was not compiled by Go, and plugins, end a stack"})
@@ -325,6 +327,20 @@ func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit int, deadline
 		}
 	}
 	return out
+}
+
+// mayHaveMoved reports whether a stack address may have become another one when the
+// stack moved: not if it lies in the stack as it is, or if where it belonged is known
+// and that has gone elsewhere.
+func (s *Snapshot) mayHaveMoved(old, now uint64) bool {
+	if old == now {
+		return true
+	}
+	if old >= s.lo && old < s.hi {
+		return false
+	}
+	at, known := s.w.heap.moved(old)
+	return !known || at == now
 }
 
 // collectedSince reports whether the garbage collector has finished a cycle since
