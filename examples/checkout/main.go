@@ -1,4 +1,4 @@
-// Checkout is a small HTTP shop that shows otelcoredumpy at work. It listens on
+// Command checkout is a small HTTP shop that shows otelcoredumpy at work. It listens on
 // a loopback port of its own choosing and sends itself requests. Some succeed;
 // the others fail, each in a way of its own, and leave a dump:
 //
