@@ -60,7 +60,8 @@ type walker struct {
 	doubt bool // what is found now is found through what may have been collected
 
 	objects []object
-	next    int // the first object not yet copied
+	next    int     // the first object not yet copied
+	again   []int32 // objects that are to be copied once more
 	ids     dump.ObjectID
 	index   []int32 // hash table of 1+index in objects; its length is a power of two
 
@@ -101,26 +102,39 @@ func (o *object) is(addr uint64, t *typ, s shape, total int64) bool {
 
 // find returns the object, or nil if it was not captured.
 func (w *walker) find(addr uint64, t *typ, s shape, total int64) *object {
+	if k := w.lookup(addr, t, s, total); k != 0 {
+		return &w.objects[k-1]
+	}
+	return nil
+}
+
+// lookup returns 1 + the object's index in objects, 0 if there is none.
+func (w *walker) lookup(addr uint64, t *typ, s shape, total int64) int32 {
 	mask := uint64(len(w.index) - 1)
 	for i := hashObject(addr, t.id, s, total) & mask; ; i = (i + 1) & mask {
 		k := w.index[i]
-		if k == 0 {
-			return nil
-		}
-		if o := &w.objects[k-1]; o.is(addr, t, s, total) {
-			return o
+		if k == 0 || w.objects[k-1].is(addr, t, s, total) {
+			return k
 		}
 	}
 }
 
 // add notes an object to be copied, if it is new and within the limits.
 func (w *walker) add(addr uint64, t *typ, s shape, total int64, depth uint8, name string, secret bool) *object {
-	if o := w.find(addr, t, s, total); o != nil {
+	if k := w.lookup(addr, t, s, total); k != 0 {
+		o := &w.objects[k-1]
 		if secret {
 			o.name = name // of several names the one that must be redacted counts
 		}
-		if !w.doubt && !o.done {
+		if !w.doubt && o.doubt {
+			// Something that is surely alive leads here as well.
 			o.doubt = false
+			if o.done && o.stale {
+				o.done, o.stale, o.reason = false, false, dump.Whole
+				if s != shapeText { // a text is copied by the caller
+					w.again = append(w.again, int32(k-1))
+				}
+			}
 		}
 		return o
 	}
@@ -163,7 +177,7 @@ func (w *walker) insert(i int) {
 func (w *walker) run(deadline time.Time) {
 	w.deadline = deadline
 	w.stop = dump.Whole
-	for n := 0; w.next < len(w.objects); n++ {
+	for n := 0; w.next < len(w.objects) || len(w.again) > 0; n++ {
 		if n%32 == 0 && !deadline.IsZero() && time.Now().After(deadline) {
 			w.stop = dump.TimeBudget
 			return
@@ -172,6 +186,12 @@ func (w *walker) run(deadline time.Time) {
 			w.stop = dump.ByteBudget
 			w.hits.bytes += int64(len(w.objects) - w.next)
 			return
+		}
+		if k := len(w.again); k > 0 {
+			i := w.again[k-1]
+			w.again = w.again[:k-1]
+			w.copyObject(int(i))
+			continue
 		}
 		i := w.next
 		w.next++
