@@ -59,7 +59,7 @@ func (tt *typeTable) makeDIE(di *debugInfo, off dwarf.Offset, nesting int) *typ 
 		case kind == dump.Invalid || kind == u.kind:
 			// A type whose DIE is the underlying one's: same contents, own name.
 			t.kind, t.size, t.die = u.kind, u.size, u.die
-			if u.rtype != 0 && !strings.HasPrefix(name, "go.shape.") {
+			if u.rtype != 0 && !t.isShape() {
 				return u
 			}
 		default: // interface, map, channel: the DIE below is the runtime's structure
@@ -166,8 +166,7 @@ func (tt *typeTable) resolveDIE(t *typ) {
 	}
 	switch t.kind {
 	case dump.Pointer, dump.Array:
-		// go.shape.*uint8 stands for every pointer that a type argument may be.
-		if t.kind == dump.Pointer && strings.HasPrefix(t.name, "go.shape.") {
+		if t.kind == dump.Pointer && t.isShape() {
 			return
 		}
 		t.elem = ref(dwarf.AttrType)

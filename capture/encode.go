@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -240,7 +241,7 @@ func (s *Snapshot) readOthers(deadline time.Time) []other {
 		mem := &s.w.mem
 		u := unwinder{di: di, stack: &p.stack, mem: mem, hi: p.hi, max: maxOtherFrames}
 		frames, truncated := u.unwind(p.pc, p.sp, atEntry(p.pc))
-		out[i].frames = s.readFrames(di, frames, maxOtherFrames, deadline)
+		out[i].frames = s.readFrames(di, frames, maxOtherFrames, math.MaxInt, deadline)
 		if truncated {
 			p.missing = append(p.missing, dump.Missing{What: "outer frames", Why: fmt.Sprintf("only %d frames are kept, or the stack could not be followed", len(out[i].frames))})
 		}

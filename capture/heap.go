@@ -19,8 +19,10 @@ type heap struct {
 	// of a frame leads into the frames that it has called, so one that seems to is one
 	// that the stack has left behind.
 	floor uint64
-	late  bool // the goroutine has gone on since its stack was copied
-	last  span
+	// marked: what the collector marked in its last cycle has not been collected before.
+	marked bool
+	late   bool // the goroutine has gone on since its stack was copied
+	last   span
 }
 
 // span is what is known of the run of pages that an address is in.
@@ -116,7 +118,7 @@ func (h *heap) holds(p, n uint64) bool {
 }
 
 // intact reports whether the object at p is surely not one that was made in the place of
-// another since the collector's last cycle: it was marked in that cycle, or nothing has been made in its
+// another, if the collector has finished no more than one cycle in between: it was marked in that cycle, or nothing has been made in its
 // span since (runtime.mspan's allocBits and sweepgen).
 func (h *heap) intact(p uint64) bool {
 	if h.arenas == 0 {
@@ -130,7 +132,7 @@ func (h *heap) intact(p uint64) bool {
 	if s.high == 0 {
 		return true
 	}
-	if s.state != spanInUse || s.elem == 0 {
+	if s.state != spanInUse || s.elem == 0 || !h.marked {
 		return false
 	}
 	gen, err := h.rd.bytes(h.mheap+h.l.mheapSweepgen, 4)

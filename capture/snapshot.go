@@ -3,6 +3,7 @@ package capture
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -37,6 +38,7 @@ type Snapshot struct {
 	reason   []dump.ErrorInfo
 	others   []parked
 	left     int // goroutines that were not looked at
+	cycles   int // of the garbage collector since what failed began
 	missing  []dump.Missing
 	w        *walker
 	depth    int
@@ -115,6 +117,8 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 	s.w = newWalker(&e.cfg, s.depth, e.types, di, e.layout.Load(), e.symbols.Load().mheap)
 	guarded(func() {
 		s.w.over(s.stack, s.hi)
+		s.cycles = cyclesSince(s.event.Since)
+		s.w.heap.marked = s.cycles <= 1
 		s.findReason()
 		if syms := e.symbols.Load(); e.cfg.Goroutines == ScopeAll && syms.allgs != 0 {
 			s.others, s.left = copyGoroutines(self{}, e.layout.Load(), syms.allgs, s.g, e.cfg.MaxGoroutines, &s.reads, e.cfg.MaxBytes, start.Add(limit/2))
@@ -290,14 +294,16 @@ func (s *Snapshot) locate(di *debugInfo, deadline time.Time) {
 		}
 		return frames[i].fn.name
 	}):]
-	s.frames = s.readFrames(di, frames, s.e.cfg.MaxFrames, deadline)
+	s.frames = s.readFrames(di, frames, s.e.cfg.MaxFrames, s.cycles, deadline)
 }
 
 // readFrames reads the calls of physical frames, and their variables as long as
 // there is time and memory for them.
-func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit int, deadline time.Time) []snapFrame {
+// cycles is how many cycles the garbage collector has finished since the frames began.
+func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit, cycles int, deadline time.Time) []snapFrame {
 	e := s.e
-	loc := locator{di: di, types: e.types, mem: &s.w.mem, arena: &s.reads, heap: &s.w.heap, deadline: deadline, layout: e.layout.Load(), collected: collectedSince(s.event.Since)}
+	loc := locator{di: di, types: e.types, mem: &s.w.mem, arena: &s.reads, heap: &s.w.heap, deadline: deadline, layout: e.layout.Load(), collected: cycles != 0}
+	s.w.heap.marked = cycles <= 1
 	var out []snapFrame
 	for i := range frames {
 		f := &frames[i]
@@ -343,15 +349,21 @@ func (s *Snapshot) mayHaveMoved(old, now uint64) bool {
 	return !known || at == now
 }
 
-// collectedSince reports whether the garbage collector has finished a cycle since
-// t; of the zero time that is taken for granted.
-func collectedSince(t time.Time) bool {
+// cyclesSince returns how many cycles the garbage collector has finished since t;
+// many, if t is the zero time.
+func cyclesSince(t time.Time) int {
 	if t.IsZero() {
-		return true
+		return math.MaxInt
 	}
 	var gc debug.GCStats
 	debug.ReadGCStats(&gc)
-	return !gc.LastGC.Before(t)
+	n := 0
+	for _, end := range gc.PauseEnd {
+		if !end.Before(t) {
+			n++
+		}
+	}
+	return n
 }
 
 // symbolize names the calls from what the runtime knows, without variables.

@@ -257,7 +257,11 @@ func (t *typ) resolveReflect(rt reflect.Type) {
 	switch t.kind {
 	case dump.Array:
 		t.elem, t.len = tt.fromReflect(rt.Elem()), int64(rt.Len())
-	case dump.Chan, dump.Pointer, dump.Slice:
+	case dump.Pointer:
+		if !t.isShape() {
+			t.elem = tt.fromReflect(rt.Elem())
+		}
+	case dump.Chan, dump.Slice:
 		t.elem = tt.fromReflect(rt.Elem())
 	case dump.Map:
 		t.key, t.elem = tt.fromReflect(rt.Key()), tt.fromReflect(rt.Elem())
@@ -330,6 +334,11 @@ func (tt *typeTable) mapLayout(t *typ) mapLayout {
 	}
 	return mapLayout{}
 }
+
+// isShape reports whether the type stands for every type of its kind that a type
+// argument may be: "go.shape.*uint8" for all pointers. The code of a generic function
+// is shared by them.
+func (t *typ) isShape() bool { return strings.HasPrefix(t.name, "go.shape.") }
 
 // fieldNamed returns the field of that name, promoted ones not included.
 func (t *typ) fieldNamed(name string) *field {
