@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -243,6 +244,17 @@ func handle(o *Order, scenario string) (sum int) {
 	return sum + weight
 }
 
+// waits reports whether the waiting goroutine has come to wait.
+func waits() bool {
+	buf := make([]byte, 1<<16)
+	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if strings.Contains(g, "main.main.func1(") && strings.Contains(g, "[chan receive") {
+			return true
+		}
+	}
+	return false
+}
+
 func main() {
 	dir = os.Args[1]
 	debug.SetGCPercent(-1) // so that nothing is collected that the tests want to see
@@ -266,6 +278,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, who, count)
 	}("waiter")
 	<-parked
+	for !waits() {
+		runtime.Gosched()
+	}
 	for _, name := range []string{"index", "nil-deref", "nil-map", "divide", "custom", "closure", "generic", "assertion"} {
 		fail(name, func() { handle(o, name) })
 	}
