@@ -73,8 +73,8 @@ var errBusy = errors.New("another capture is under way")
 // Snapshot does phase one: it copies what there is to know of the calling
 // goroutine, which is the one that fails. It is called on the failing path, in a deferred
 // function while a panic is under way, or where an error was seen. It returns
-// within Config.Pause (Config.Timeout if the event is Dying) plus what one memory read takes, and never
-// panics. At most one capture is in phase one at a time; a second one waits within the
+// within Config.Pause (Config.Timeout if the event is Dying), which is looked at between frames
+// and between every 32 objects of at most 1 MiB each, and never panics. At most one capture is in phase one at a time; a second one waits within the
 // same limit, then fails.
 //
 // The caller must call Encode or Release.

@@ -52,6 +52,7 @@ type console struct {
 	cmd    *exec.Cmd
 	master *os.File
 	slave  *os.File
+	before *unix.Termios // the terminal's mode before the program was started
 
 	mu   sync.Mutex
 	out  bytes.Buffer
@@ -88,6 +89,9 @@ func openConsole(t *testing.T, history string, env ...string) *console {
 	c.cmd.Env = append(os.Environ(), append([]string{"TERM=xterm", "NO_COLOR=", "REPL_TEST_HISTORY=" + history}, env...)...)
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = slave, slave, slave
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if c.before, err = unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS); err != nil {
+		t.Fatal(err)
+	}
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -188,10 +192,6 @@ func (c *console) exit() int {
 func TestTerminal(t *testing.T) {
 	history := filepath.Join(t.TempDir(), "state", "history")
 	c := openConsole(t, history)
-	before, err := unix.IoctlGetTermios(int(c.slave.Fd()), unix.TCGETS)
-	if err != nil {
-		t.Fatal(err)
-	}
 	c.wait("panic: ")
 	c.wait("Type 'help'")
 	c.prompt()
@@ -221,8 +221,8 @@ func TestTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *before != *after {
-		t.Errorf("the terminal was left in another mode: %+v, was %+v", after, before)
+	if *c.before != *after {
+		t.Errorf("the terminal was left in another mode: %+v, was %+v", after, c.before)
 	}
 	got, err := os.ReadFile(history)
 	if err != nil {
@@ -267,10 +267,6 @@ func TestTerminalColors(t *testing.T) {
 // mode that a shell could not use.
 func TestTerminated(t *testing.T) {
 	c := openConsole(t, "")
-	before, err := unix.IoctlGetTermios(int(c.slave.Fd()), unix.TCGETS)
-	if err != nil {
-		t.Fatal(err)
-	}
 	c.prompt()
 	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -280,8 +276,8 @@ func TestTerminated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *before != *after {
-		t.Errorf("the terminal was left in another mode: %+v, was %+v", after, before)
+	if *c.before != *after {
+		t.Errorf("the terminal was left in another mode: %+v, was %+v", after, c.before)
 	}
 }
 
