@@ -1,16 +1,67 @@
 package capture
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
-// arenaChunk is how much an arena grows by.
-const arenaChunk = 256 << 10
+const (
+	// arenaChunk is how much an arena grows by.
+	arenaChunk = 256 << 10
+	// spareChunks is how many chunks are kept for the next capture: 16 MiB, which
+	// most captures do with. A sync.Pool would keep what a storm of failures has
+	// used at its worst for two cycles of the collector, which makes the heap grow
+	// and so the cycles rare.
+	spareChunks = 64
+	// spareFor is how long they are kept when nothing fails.
+	spareFor = time.Minute
+)
 
-var chunkPool = sync.Pool{New: func() any { b := make([]byte, arenaChunk); return &b }}
+// spare are chunks that are not used.
+var spare struct {
+	sync.Mutex
+	chunks [][]byte
+	idle   *time.Timer
+}
+
+func takeChunk() []byte {
+	spare.Lock()
+	defer spare.Unlock()
+	n := len(spare.chunks)
+	if n == 0 {
+		return make([]byte, arenaChunk)
+	}
+	c := spare.chunks[n-1]
+	spare.chunks[n-1] = nil
+	spare.chunks = spare.chunks[:n-1]
+	return c
+}
+
+func giveChunks(chunks [][]byte) {
+	if len(chunks) == 0 {
+		return
+	}
+	spare.Lock()
+	defer spare.Unlock()
+	n := min(len(chunks), spareChunks-len(spare.chunks))
+	spare.chunks = append(spare.chunks, chunks[:n]...)
+	if spare.idle == nil {
+		spare.idle = time.AfterFunc(spareFor, dropSpare)
+	} else {
+		spare.idle.Reset(spareFor)
+	}
+}
+
+func dropSpare() {
+	spare.Lock()
+	defer spare.Unlock()
+	spare.chunks = nil
+}
 
 // arena hands out bytes that are freed all at once.
 type arena struct {
 	free   []byte
-	chunks []*[]byte
+	chunks [][]byte
 	used   int64
 }
 
@@ -21,9 +72,9 @@ func (a *arena) alloc(n int) []byte {
 		return make([]byte, n)
 	}
 	if n > len(a.free) {
-		c := chunkPool.Get().(*[]byte)
+		c := takeChunk()
 		a.chunks = append(a.chunks, c)
-		a.free = *c
+		a.free = c
 	}
 	b := a.free[:n:n]
 	a.free = a.free[n:]
@@ -31,8 +82,6 @@ func (a *arena) alloc(n int) []byte {
 }
 
 func (a *arena) release() {
-	for _, c := range a.chunks {
-		chunkPool.Put(c)
-	}
+	giveChunks(a.chunks)
 	*a = arena{}
 }

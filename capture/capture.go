@@ -57,6 +57,10 @@ type Config struct {
 	MaxObjects int
 	// MaxBytes is how many bytes of the process's memory are kept. Default 32 MiB.
 	MaxBytes int64
+	// MaxPending is how many bytes the snapshots hold together that are not
+	// encoded yet, about; what is taken beyond that is smaller, and at last fails.
+	// A dying process's is not bounded by it. Default four times MaxBytes.
+	MaxPending int64
 	// MaxGoroutines is how many other goroutines are kept. Default 10,000.
 	MaxGoroutines int
 	// MaxFrames is how many frames of a goroutine are kept. Default 256, at most 10,000.
@@ -140,6 +144,9 @@ func (c *Config) fill() {
 	if c.MaxBytes == 0 {
 		c.MaxBytes = d.MaxBytes
 	}
+	if c.MaxPending == 0 {
+		c.MaxPending = 4 * c.MaxBytes
+	}
 }
 
 // maxMaxFrames bounds Config.MaxFrames, for which room is made in advance.
@@ -158,6 +165,7 @@ func (c *Config) check() error {
 		{"MaxMapEntries", int64(c.MaxMapEntries)},
 		{"MaxObjects", int64(c.MaxObjects)},
 		{"MaxBytes", c.MaxBytes},
+		{"MaxPending", c.MaxPending},
 		{"MaxGoroutines", int64(c.MaxGoroutines)},
 		{"MaxFrames", int64(c.MaxFrames)},
 	} {

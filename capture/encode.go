@@ -49,6 +49,7 @@ func (s *Snapshot) Encode(ctx context.Context, w io.Writer, h *dump.Header, x *d
 func (s *Snapshot) encode(ctx context.Context, deadline time.Time, out io.Writer, h *dump.Header, x *dump.Extra) (int64, error) {
 	e := s.e
 	s.w.late, s.w.heap.late = true, true
+	s.w.maxBytes = e.cfg.MaxBytes // there is one encoding at a time, more or less
 	if s.infoWait {
 		s.finishLate(ctx, deadline)
 	}

@@ -27,6 +27,7 @@ type Engine struct {
 	started  time.Time
 
 	busy    chan struct{} // held during phase one
+	pending atomic.Int64  // bytes held by snapshots
 	ready   chan struct{} // closed when debug info is loaded, or known to be missing
 	infoErr error         // why there is no debug info; set before ready is closed
 }

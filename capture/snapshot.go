@@ -44,6 +44,7 @@ type Snapshot struct {
 	depth    int
 	failing  dump.Location
 	reads    arena // stack copies, variables
+	held     int64 // bytes that count as pending
 }
 
 // snapFrame is a call of the failing goroutine.
@@ -65,6 +66,10 @@ type snapValue struct {
 }
 
 var stackPool = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+
+// errMemory is returned by Snapshot when those that are waiting to be encoded hold
+// as much as they may.
+var errMemory = errors.New("captures that are waiting to be written hold too much memory")
 
 // errBusy is returned by Snapshot when another capture has been in phase one for
 // longer than this one may wait.
@@ -115,13 +120,21 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 	defer func() { <-e.busy }()
 	di := e.info.Load()
 	s.w = newWalker(&e.cfg, s.depth, e.types, di, e.layout.Load(), e.symbols.Load().mheap)
+	if !ev.Dying {
+		room := e.cfg.MaxPending - e.pending.Load()
+		if room < e.cfg.MaxBytes/32 {
+			s.Release()
+			return nil, errMemory
+		}
+		s.w.maxBytes = min(s.w.maxBytes, room)
+	}
 	guarded(func() {
 		s.w.over(s.stack, s.hi)
 		s.cycles = cyclesSince(s.event.Since)
 		s.w.heap.marked = s.cycles <= 1
 		s.findReason()
 		if syms := e.symbols.Load(); e.cfg.Goroutines == ScopeAll && syms.allgs != 0 {
-			s.others, s.left = copyGoroutines(self{}, e.layout.Load(), syms.allgs, s.g, e.cfg.MaxGoroutines, &s.reads, e.cfg.MaxBytes, start.Add(limit/2))
+			s.others, s.left = copyGoroutines(self{}, e.layout.Load(), syms.allgs, s.g, e.cfg.MaxGoroutines, &s.reads, s.w.maxBytes, start.Add(limit/2))
 		}
 		if di != nil {
 			s.locate(di, deadline)
@@ -137,6 +150,8 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 		s.w.run(deadline)
 	})
 	s.findFailing()
+	s.held = s.Bytes()
+	e.pending.Add(s.held)
 	s.pause = time.Since(start)
 	return s, nil
 }
@@ -322,7 +337,7 @@ func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit, cycles int, 
 			}
 			sf := snapFrame{position: p, pc: f.pc, sp: f.sp, cfa: f.cfa, inlined: calls[j].inlined, user: e.isUser(p.name, p.file)}
 			switch {
-			case s.reads.used+s.w.arena.used > e.cfg.MaxBytes:
+			case s.reads.used+s.w.arena.used > s.w.maxBytes:
 				sf.missing = []dump.Missing{{What: "variables", Why: "the byte budget was spent", Hint: "raise capture.max_bytes"}}
 			case time.Now().After(deadline):
 				sf.missing = []dump.Missing{{What: "variables", Why: "the time budget was spent", Hint: "raise capture.pause or capture.timeout"}}
@@ -540,6 +555,14 @@ func (s *Snapshot) Reason() []dump.ErrorInfo { return s.reason }
 // Pause returns how long phase one took.
 func (s *Snapshot) Pause() time.Duration { return s.pause }
 
+// Bytes returns about how much memory the snapshot holds.
+func (s *Snapshot) Bytes() int64 {
+	if s.w == nil {
+		return 0
+	}
+	return s.reads.used + s.w.arena.used + int64(cap(s.w.objects))*int64(unsafe.Sizeof(object{})) + 4*int64(len(s.w.index))
+}
+
 // Release gives the snapshot's memory back. It may be called more than once.
 func (s *Snapshot) Release() {
 	if s.stack.data != nil {
@@ -548,6 +571,8 @@ func (s *Snapshot) Release() {
 		}
 		s.stack.data = nil
 	}
+	s.e.pending.Add(-s.held)
+	s.held = 0
 	s.reads.release()
 	s.event = Event{}
 	if s.w != nil {

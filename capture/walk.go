@@ -56,8 +56,10 @@ type walker struct {
 	mheap uint64
 	lay   *layout
 	arena arena
-	late  bool
-	doubt bool // what is found now is found through what may have been collected
+	// maxBytes is how much the arena may hold.
+	maxBytes int64
+	late     bool
+	doubt    bool // what is found now is found through what may have been collected
 
 	objects []object
 	next    int     // the first object not yet copied
@@ -76,7 +78,7 @@ type walker struct {
 }
 
 func newWalker(cfg *Config, depth int, types *typeTable, info *debugInfo, lay *layout, mheap uint64) *walker {
-	return &walker{cfg: cfg, depth: uint8(min(depth, 250)), types: types, info: info, lay: lay, mheap: mheap, index: make([]int32, 1024), itabs: map[uint64]*typ{}}
+	return &walker{cfg: cfg, maxBytes: cfg.MaxBytes, depth: uint8(min(depth, 250)), types: types, info: info, lay: lay, mheap: mheap, index: make([]int32, 1024), itabs: map[uint64]*typ{}}
 }
 
 // over sets what the walker reads: this process with a copied stack, which ends at
@@ -182,7 +184,7 @@ func (w *walker) run(deadline time.Time) {
 			w.stop = dump.TimeBudget
 			return
 		}
-		if w.arena.used >= w.cfg.MaxBytes {
+		if w.arena.used >= w.maxBytes {
 			w.stop = dump.ByteBudget
 			w.hits.bytes += int64(len(w.objects) - w.next)
 			return
@@ -258,7 +260,7 @@ func (w *walker) copyObject(i int) {
 		}
 		for off := uint64(0); off+t.size <= uint64(len(o.data)); off += t.size {
 			w.scan(t, o.data[off:off+t.size], o.depth, o.name)
-			if w.arena.used >= w.cfg.MaxBytes {
+			if w.arena.used >= w.maxBytes {
 				return
 			}
 		}
@@ -275,7 +277,7 @@ func (w *walker) copyObject(i int) {
 				}
 			}
 			w.scan(o.t.elem, o.data[at+ks:at+ks+es], o.depth, name)
-			if w.arena.used >= w.cfg.MaxBytes {
+			if w.arena.used >= w.maxBytes {
 				return
 			}
 		}
@@ -388,7 +390,7 @@ func (w *walker) follow(t *typ, b []byte, depth uint8, name string, secret bool)
 // It reads redact.Lookahead bytes more than are kept, so that a secret that crosses
 // the limit is still seen.
 func (w *walker) addText(p uint64, n int64, depth uint8, name string, secret bool) {
-	if p == 0 || n <= 0 || n > 1<<40 || w.arena.used >= w.cfg.MaxBytes {
+	if p == 0 || n <= 0 || n > 1<<40 || w.arena.used >= w.maxBytes {
 		return
 	}
 	o := w.add(p, w.types.bytes, shapeText, n, min(depth, w.depth), name, secret)
