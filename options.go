@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/viper"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/otelcoredumpy/otelcoredumpy/capture"
 	"github.com/otelcoredumpy/otelcoredumpy/exporter"
@@ -29,6 +30,8 @@ type settings struct {
 	sink      sink.Sink
 	redactors []redact.Redactor
 	capture   []func(*capture.Config)
+	excluded  []error
+	meters    metric.MeterProvider
 	logger    *slog.Logger
 	callbacks []func(Ref, error)
 }
@@ -103,9 +106,24 @@ func WithDir(dir string) Option {
 }
 
 // WithSink stores dumps in s instead of what the configuration says under
-// sink. Shutdown does not close it.
+// sink. Shutdown does not close it. Encryption applies as configured; a spool
+// stands in front of it if spool.mode is on, not if that is auto.
 func WithSink(store sink.Sink) Option {
 	return optionFunc(func(s *settings) { s.sink = store })
+}
+
+// WithExcluded makes no dumps of these errors, nor of errors that wrap them, as
+// trigger.exclude does for those that can be named in a file. An error that is
+// handed to [RecordError] is compared by errors.Is, a panic's value by
+// identity, and what a span or a panic's value only shows by type and message.
+func WithExcluded(errs ...error) Option {
+	return optionFunc(func(s *settings) { s.excluded = append(s.excluded, errs...) })
+}
+
+// WithMeterProvider sends metrics of otelcoredumpy itself (docs/telemetry.md)
+// there. Without it they go to the global meter provider.
+func WithMeterProvider(p metric.MeterProvider) Option {
+	return optionFunc(func(s *settings) { s.meters = p })
 }
 
 // WithRedactor adds a redactor to the rules that the configuration switches

@@ -68,14 +68,18 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelcoredumpy/otelcoredumpy/capture"
+	"github.com/otelcoredumpy/otelcoredumpy/dump"
 	"github.com/otelcoredumpy/otelcoredumpy/exporter"
 	"github.com/otelcoredumpy/otelcoredumpy/internal/config"
 	"github.com/otelcoredumpy/otelcoredumpy/redact"
+	"github.com/otelcoredumpy/otelcoredumpy/sink/spool"
 )
 
 // Ref says which dump was made, and where it is or will be stored.
@@ -84,14 +88,17 @@ type Ref = exporter.Ref
 // Stats counts dumps, lost dumps and pauses.
 type Stats = exporter.Stats
 
+// SpoolStats says how much waits for its upload, and how uploads have fared.
+type SpoolStats = spool.Stats
+
 // Installed is a running otelcoredumpy. All methods are safe for concurrent
 // use. On a nil *Installed, which [Install] returns with an error, they do what
 // the service would do without dumps.
 type Installed struct {
 	exporter *exporter.Exporter
 	engine   *capture.Engine
+	pipeline config.Pipeline
 	file     string
-	store    string
 
 	closing sync.Once
 	closed  error
@@ -145,12 +152,9 @@ func Install(opts ...Option) (*Installed, error) {
 
 // start builds the parts and puts them together.
 func start(cfg *config.Config, s *settings) (*Installed, error) {
-	store := s.sink
-	if store == nil {
-		var err error
-		if store, err = cfg.OpenSink(context.Background()); err != nil {
-			return nil, err
-		}
+	rules, err := parseRules(cfg.Trigger.Rules)
+	if err != nil {
+		return nil, err
 	}
 	redactor, err := redact.New(cfg.RedactConfig(), s.redactors...)
 	if err != nil {
@@ -165,27 +169,80 @@ func start(cfg *config.Config, s *settings) (*Installed, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := exporter.New(exporter.ForEngine(engine), store, exporter.Config{
+	// The spool tells the exporter, which comes into being after it.
+	var running atomic.Pointer[exporter.Exporter]
+	pipeline, err := cfg.OpenPipeline(context.Background(), s.sink, config.Hooks{
+		OnResult: func(r spool.Result) {
+			running.Load().Delivered(r.Identity.ID, string(r.Outcome), r.Age, r.Err)
+		},
+		OnTrouble: func(kind string, err error) { running.Load().Report(kind, err) },
+	})
+	if err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
+	e, err := exporter.New(exporter.ForEngine(engine), pipeline.Sink, exporter.Config{
 		Service:      cfg.Service,
 		Panics:       cfg.Trigger.Panics,
 		ErrorSpans:   cfg.Trigger.ErrorSpans,
 		Exclude:      excludes(cfg.Trigger.Exclude),
+		ExcludeIs:    s.excluded,
+		Rules:        rules,
+		Sample:       map[dump.Trigger]float64{dump.TriggerPanic: cfg.Trigger.Sample.Panics, dump.TriggerErrorSpan: cfg.Trigger.Sample.ErrorSpans},
 		IgnorePanics: []any{http.ErrAbortHandler},
 		RecoveredBy:  cfg.Trigger.RecoveredBy,
+		Window:       orOff(cfg.Limit.Window),
+		PerFailure:   orOff(cfg.Limit.PerFailure),
+		PerMinute:    orOff(cfg.Limit.PerMinute),
+		Queue:        cfg.Limit.Queue,
+		CrashUpload:  orOff(cfg.Upload.OnCrashTimeout),
 		ViewerURL:    cfg.Link.ViewerURL,
 		Redact: func(text string) string {
 			out, _ := redactor.Apply(redact.Text{Value: text, Site: redact.SitePanic})
 			return out
 		},
-		Pause:   limits.Pause,
-		Timeout: limits.Timeout,
-		Logger:  s.logger,
-		OnDump:  s.onDump(),
+		Pause:         limits.Pause,
+		Timeout:       limits.Timeout,
+		MeterProvider: s.meters,
+		Spool:         spoolGauge(pipeline.Spool),
+		Logger:        s.logger,
+		OnDump:        s.onDump(),
 	})
 	if err != nil {
-		return nil, errors.Join(err, engine.Close())
+		return nil, errors.Join(err, pipeline.Shutdown(context.Background()), engine.Close())
 	}
-	return &Installed{exporter: e, engine: engine, store: store.String()}, nil
+	running.Store(e)
+	return &Installed{exporter: e, engine: engine, pipeline: pipeline}, nil
+}
+
+func parseRules(texts []string) ([]exporter.Rule, error) {
+	var rules []exporter.Rule
+	for i, text := range texts {
+		r, err := exporter.ParseRule(text)
+		if err != nil {
+			return nil, &config.Error{Key: "trigger.rules", Err: fmt.Errorf("entry %d: %w", i+1, err)}
+		}
+		rules = append(rules, r)
+	}
+	return rules, nil
+}
+
+// orOff turns what the configuration says, where 0 is off, into what package
+// exporter takes, where 0 is the default.
+func orOff[N int | time.Duration](n N) N {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+func spoolGauge(s *spool.Spool) func() (int, int64, bool) {
+	if s == nil {
+		return nil
+	}
+	return func() (int, int64, bool) {
+		st := s.Stats()
+		return st.Items, st.Bytes, true
+	}
 }
 
 // excludes replaces the names of well-known errors by their messages.
@@ -224,7 +281,7 @@ func (i *Installed) Store() string {
 	if i == nil {
 		return ""
 	}
-	return i.store
+	return i.pipeline.Sink.String()
 }
 
 // SpanProcessor returns a span processor that stands in front of next, the one
@@ -337,12 +394,21 @@ func (i *Installed) Watch(ctx context.Context, name string, value any) context.C
 }
 
 // Flush waits until the dumps that were begun are stored or lost, or until ctx
-// is done.
+// is done. With a spool, stored means safe in the spool; Shutdown waits for
+// the uploads as well.
 func (i *Installed) Flush(ctx context.Context) error {
 	if i == nil {
 		return nil
 	}
 	return i.exporter.Flush(ctx)
+}
+
+// SpoolStats returns what is known of the spool, and false if there is none.
+func (i *Installed) SpoolStats() (SpoolStats, bool) {
+	if i == nil || i.pipeline.Spool == nil {
+		return SpoolStats{}, false
+	}
+	return i.pipeline.Spool.Stats(), true
 }
 
 // Stats returns what was counted since Install.
@@ -354,7 +420,9 @@ func (i *Installed) Stats() Stats {
 }
 
 // Shutdown makes no more dumps, waits until those that were begun are stored,
-// or until ctx is done, and lets go of all resources. Call it after the tracer
+// and what lies in the spool is uploaded, or until ctx is done, and lets go of
+// all resources. What could not be uploaded by then stays in the spool for the
+// next start; the error says how much that is. Call it after the tracer
 // provider's Shutdown or before, whichever fits; before keeps the last dumps'
 // own spans. If this is the default, there is none afterwards. Calling it again,
 // or after another Install has replaced this one, changes nothing.
@@ -368,7 +436,7 @@ func (i *Installed) Shutdown(ctx context.Context) error {
 
 func (i *Installed) shutdown(ctx context.Context) error {
 	i.closing.Do(func() {
-		i.closed = errors.Join(i.exporter.Shutdown(ctx), closeEngine(ctx, i.engine))
+		i.closed = errors.Join(i.exporter.Shutdown(ctx), i.pipeline.Shutdown(ctx), closeEngine(ctx, i.engine))
 		if i.closed != nil {
 			i.closed = fmt.Errorf("otelcoredumpy: shutting down: %w", i.closed)
 		}

@@ -416,6 +416,7 @@ func TestStoreThatCannotBeWritten(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("COREDUMPY_LIMIT_WINDOW", "0s") // each request is to try it anew
 	var log bytes.Buffer
 	var mu sync.Mutex
 	logged := make(chan struct{}, 10)

@@ -51,6 +51,10 @@ func newService(b *testing.B, installed bool) *service {
 // install installs otelcoredumpy for one benchmark, and waits until it is warm.
 func install(b *testing.B, opts ...otelcoredumpy.Option) *otelcoredumpy.Installed {
 	b.Helper()
+	// What is measured here is the dump of each failure.
+	b.Setenv("COREDUMPY_LIMIT_WINDOW", "0s")
+	b.Setenv("COREDUMPY_LIMIT_PER_FAILURE", "0")
+	b.Setenv("COREDUMPY_LIMIT_PER_MINUTE", "0")
 	dumps, err := otelcoredumpy.Install(append(opts, otelcoredumpy.WithDir(b.TempDir()))...)
 	if err != nil {
 		b.Fatal(err)

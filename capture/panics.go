@@ -90,6 +90,49 @@ func PanicValueIs(v any) bool {
 	return p != nil && p.arg == *(*[2]uintptr)(unsafe.Pointer(&v))
 }
 
+// PanicValue returns the value of the panic that is unwinding the calling
+// goroutine, nil if there is none. It is the program's own value, alive: its
+// type may be looked at, but to call a method of it is to run code of the program in
+// the middle of a failure.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func PanicValue() any {
+	if !haveStack {
+		return nil
+	}
+	p := newestPanic()
+	if p == nil {
+		return nil
+	}
+	return *(*any)(unsafe.Pointer(&p.arg))
+}
+
+// Repanics returns how often the value of the panic that is unwinding the calling
+// goroutine was recovered and panicked with again: how many calls of
+// runtime.gopanic lie on the stack before the one that began it.
+func Repanics() int {
+	if !haveStack {
+		return 0
+	}
+	p := newestPanic()
+	if p == nil {
+		return 0
+	}
+	n, between := 0, 0
+	for o := p.link; o != nil; o = o.link {
+		if o.flags[2] || o.deferret {
+			continue
+		}
+		between++
+		if o.flags[0] && o.arg == p.arg {
+			n = between
+		}
+	}
+	return n
+}
+
 // runtimePanic is the beginning of runtime._panic (runtime/runtime2.go, Go 1.26;
 // TestLayout checks it).
 type runtimePanic struct {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -102,5 +103,66 @@ func BenchmarkPanicInFlight(b *testing.B) {
 		if PanicInFlight() {
 			b.Fatal("panic")
 		}
+	}
+}
+
+func TestPanicValue(t *testing.T) {
+	if v := PanicValue(); v != nil {
+		t.Errorf("the value %v of no panic", v)
+	}
+	boom := errors.New("boom")
+	for _, want := range []any{boom, "text", 7, http.ErrAbortHandler} {
+		deferred(want, func() {
+			if got := PanicValue(); got != want {
+				t.Errorf("PanicValue() = %v, want %v", got, want)
+			}
+			deferred("inner", func() {
+				if got := PanicValue(); got != "inner" {
+					t.Errorf("PanicValue() = %v of a panic within, want inner", got)
+				}
+			})
+		})
+	}
+	deferred(nil, func() {
+		if _, ok := PanicValue().(*runtime.PanicNilError); !ok {
+			t.Errorf("PanicValue() = %v of panic(nil)", PanicValue())
+		}
+	})
+	if n := testing.AllocsPerRun(100, func() { PanicValue() }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestRepanics(t *testing.T) {
+	if n := Repanics(); n != 0 {
+		t.Errorf("%d without a panic", n)
+	}
+	again := func(f func()) {
+		defer func() {
+			if v := recover(); v != nil {
+				panic(v)
+			}
+		}()
+		f()
+	}
+	var got []int
+	note := func() { got = append(got, Repanics()) }
+	deferred("x", func() {
+		note() // 0
+		deferred("cleaning up", note)
+	})
+	func() {
+		defer func() { _ = recover() }()
+		defer note() // 2
+		again(func() {
+			defer note() // 1
+			again(func() {
+				defer note() // 0
+				panic("x")
+			})
+		})
+	}()
+	if want := []int{0, 0, 0, 1, 2}; !slices.Equal(got, want) {
+		t.Errorf("Repanics() = %v, want %v", got, want)
 	}
 }

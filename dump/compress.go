@@ -28,7 +28,7 @@ func compress(dst, src []byte, level zstd.EncoderLevel) ([]byte, error) {
 			zstd.WithEncoderLevel(level),
 			zstd.WithEncoderConcurrency(1),
 			zstd.WithEncoderCRC(false), // the frame header has a checksum
-			zstd.WithWindowSize(1<<20),
+			zstd.WithWindowSize(1<<18),
 			zstd.WithLowerEncoderMem(true),
 		)
 		if err != nil {
@@ -48,6 +48,34 @@ var decodeAll = sync.OnceValues(func() (*zstd.Decoder, error) {
 		zstd.WithDecodeAllCapLimit(true),
 	)
 })
+
+// streams keeps decoders that decompress a payload piece by piece: each has a
+// megabyte or two of its own.
+var streams sync.Pool
+
+// newStream returns a decoder of the payload that was compressed into src. It
+// must be given back.
+func newStream(src []byte) (*zstd.Decoder, error) {
+	if dec, _ := streams.Get().(*zstd.Decoder); dec != nil {
+		return dec, dec.Reset(bytes.NewReader(src))
+	}
+	dec, err := zstd.NewReader(bytes.NewReader(src),
+		zstd.WithDecoderConcurrency(1), // so that it has no goroutines
+		zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxMemory(maxSection),
+		zstd.WithDecoderMaxWindow(maxWindow),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("make zstd decoder: %w", err)
+	}
+	return dec, nil
+}
+
+func freeStream(dec *zstd.Decoder) {
+	if dec.Reset(nil) == nil { // forgets its source
+		streams.Put(dec)
+	}
+}
 
 var errRawLength = errors.New("payload has another length than is declared")
 
@@ -71,16 +99,11 @@ func decompress(src []byte, raw int) ([]byte, error) {
 		}
 		return out, err
 	}
-	dec, err := zstd.NewReader(bytes.NewReader(src),
-		zstd.WithDecoderConcurrency(1),
-		zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxMemory(maxSection),
-		zstd.WithDecoderMaxWindow(maxWindow),
-	)
+	dec, err := newStream(src)
 	if err != nil {
-		return nil, fmt.Errorf("make zstd decoder: %w", err)
+		return nil, err
 	}
-	defer dec.Close()
+	defer freeStream(dec)
 	for out := make([]byte, 0, plausible(len(src))); ; {
 		n, err := io.ReadFull(dec, out[len(out):cap(out)])
 		out = out[:len(out)+n]

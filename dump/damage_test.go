@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -59,10 +60,27 @@ func (x *expectation) read(r *Reader) {
 	}
 	got, err := r.Extra()
 	x.part("extra", secExtra, 1, got, x.extra, err)
+	// What can be gone through is the same, and what cannot be is no less than lost.
 	for o, err := range r.Objects() {
 		if err == nil {
 			x.part("object", secObjects, uint64(o.ID), o, x.objects[o.ID-1], nil)
 		}
+	}
+	for ty, err := range r.Types() {
+		if err == nil {
+			x.part("type", secTypes, uint64(ty.ID), ty, x.types[ty.ID-1], nil)
+		}
+	}
+	seen := 0
+	for src, err := range r.Excerpts() {
+		if err == nil {
+			i := slices.IndexFunc(x.sources, func(s *Source) bool { return s.File == src.File })
+			x.part("source", secSources, uint64(i+1), src, x.sources[i], nil)
+			seen++
+		}
+	}
+	if r.Damage() == nil && seen != len(x.sources) {
+		x.t.Fatalf("%d sources of %d, and no error says so", seen, len(x.sources))
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 var (
 	errItems = errors.New("more elements in one record than the format allows")
 	errDepth = errors.New("values nested deeper than the format allows")
+	errCount = errors.New("a value has another number of elements than it says")
+	errOrder = errors.New("something follows the elements of a value with many")
 	errFixed = errors.New("an ID of the wrong length")
 	errWire  = errors.New("not a protobuf message")
 )
@@ -63,10 +65,11 @@ func (f *fields) next() bool {
 	return true
 }
 
-// more counts the fields of the current one's tag from here on, itself included.
-func (f *fields) more() int {
+// more counts the fields of the current one's tag from here on, itself included, up
+// to limit.
+func (f *fields) more(limit int) int {
 	n := 1
-	for rest := (fields{b: f.b}); rest.next(); {
+	for rest := (fields{b: f.b}); n < limit && rest.next(); {
 		if rest.tag == f.tag {
 			n++
 		}
@@ -83,6 +86,8 @@ type decoder struct {
 	// strings holds those that are likely to come again: functions, files,
 	// names of variables.
 	strings map[string]string
+	// window is which elements of an object's value are wanted; nil: all.
+	window *window
 }
 
 const (
@@ -118,7 +123,7 @@ func (d *decoder) take(n int) error {
 // bytes at hand and by maxItems.
 func grow[T any](d *decoder, f *fields, list *[]T) (*T, error) {
 	if len(*list) == cap(*list) {
-		n := f.more()
+		n := f.more(math.MaxInt)
 		if err := d.take(n); err != nil {
 			return nil, err
 		}
@@ -200,27 +205,19 @@ func (d *decoder) value(b []byte, v *Value, depth int) error {
 		return errDepth
 	}
 	f := fields{b: b}
+	w := d.window
+	if depth > 1 {
+		w = nil
+	}
+	many := 0 // how many elements there are if there are many
 	for f.next() {
-		switch f.tag {
-		case 1<<3 | wireVarint:
-			v.Type = TypeID(f.u)
-		case 2<<3 | wireVarint, 3<<3 | wireFixed64:
-			v.Num = f.u
-		case 4<<3 | wireFixed64:
-			v.Num2 = f.u
-		case 5<<3 | wireVarint:
-			v.Ptr = f.u
-		case 6<<3 | wireVarint:
-			v.Len = int64(f.u)
-		case 7<<3 | wireVarint:
-			v.Cap = int64(f.u)
-		case 8<<3 | wireBytes:
-			v.Bytes = d.bytes(f.v, f.b)
-		case 9<<3 | wireBytes:
-			v.Raw = d.bytes(f.v, f.b)
-		case 10<<3 | wireVarint:
-			v.Obj = ObjectID(f.u)
-		case 11<<3 | wireBytes:
+		if f.tag == elemTag {
+			if w != nil {
+				if err := d.element(w, &f, v); err != nil {
+					return err
+				}
+				continue
+			}
 			elem, err := grow(d, &f, &v.Elems)
 			if err != nil {
 				return err
@@ -228,36 +225,103 @@ func (d *decoder) value(b []byte, v *Value, depth int) error {
 			if err := d.value(f.v, elem, depth+1); err != nil {
 				return err
 			}
-		case 12<<3 | wireVarint:
-			v.Addr = f.u
-		case 13<<3 | wireVarint:
-			v.Reason = Reason(small(f.u))
-		case 14<<3 | wireBytes:
-			v.Detail = d.string(f.v)
-		case 15<<3 | wireBytes:
-			v.Func = d.string(f.v)
-		case 16<<3 | wireBytes:
-			v.Summary = d.string(f.v)
+			continue
+		}
+		if many != 0 && (len(v.Elems) != 0 || w != nil && w.total != 0) {
+			return errOrder
+		}
+		d.valueField(&f, v, &many)
+	}
+	if f.err == nil && many != 0 {
+		all := len(v.Elems)
+		if w != nil {
+			all = w.total
+		}
+		if many != all {
+			return errCount
 		}
 	}
 	return f.err
 }
 
+// Tags of the elements of a value, and of how many there are if they are many.
+const (
+	elemTag  = 11<<3 | wireBytes
+	countTag = 17<<3 | wireVarint
+)
+
+// valueField reads the current field of a value, which is not an element.
+func (d *decoder) valueField(f *fields, v *Value, many *int) {
+	switch f.tag {
+	case 1<<3 | wireVarint:
+		v.Type = TypeID(f.u)
+	case 2<<3 | wireVarint, 3<<3 | wireFixed64:
+		v.Num = f.u
+	case 4<<3 | wireFixed64:
+		v.Num2 = f.u
+	case 5<<3 | wireVarint:
+		v.Ptr = f.u
+	case 6<<3 | wireVarint:
+		v.Len = int64(f.u)
+	case 7<<3 | wireVarint:
+		v.Cap = int64(f.u)
+	case 8<<3 | wireBytes:
+		v.Bytes = d.bytes(f.v, f.b)
+	case 9<<3 | wireBytes:
+		v.Raw = d.bytes(f.v, f.b)
+	case 10<<3 | wireVarint:
+		v.Obj = ObjectID(f.u)
+	case 12<<3 | wireVarint:
+		v.Addr = f.u
+	case 13<<3 | wireVarint:
+		v.Reason = Reason(small(f.u))
+	case 14<<3 | wireBytes:
+		v.Detail = d.string(f.v)
+	case 15<<3 | wireBytes:
+		v.Func = d.string(f.v)
+	case 16<<3 | wireBytes:
+		v.Summary = d.string(f.v)
+	case countTag:
+		*many = int(min(f.u, math.MaxInt32))
+	}
+}
+
 func (d *decoder) object(b []byte, o *Object) error {
 	f := fields{b: b}
+	inPlace := false
 	for f.next() {
-		switch f.tag {
-		case 1<<3 | wireBytes:
+		if f.tag == valueTag {
 			if err := d.value(f.v, &o.Value, 1); err != nil {
 				return err
 			}
-		case 2<<3 | wireVarint:
-			o.Addr = f.u
-		case 3<<3 | wireVarint:
-			o.Late = f.u != 0
+			continue
 		}
+		o.field(&f, &inPlace)
 	}
+	o.place(inPlace)
 	return f.err
+}
+
+// valueTag is the tag of the value of an object.
+const valueTag = 1<<3 | wireBytes
+
+// field reads the current field of an object, which is not its value.
+func (o *Object) field(f *fields, inPlace *bool) {
+	switch f.tag {
+	case 2<<3 | wireVarint:
+		o.Addr = f.u
+	case 3<<3 | wireVarint:
+		o.Late = f.u != 0
+	case 4<<3 | wireVarint:
+		*inPlace = f.u != 0
+	}
+}
+
+// place gives the value of an object the address that was left out.
+func (o *Object) place(inPlace bool) {
+	if inPlace && o.Value.Addr == 0 {
+		o.Value.Addr = o.Addr
+	}
 }
 
 func (d *decoder) typ(b []byte, t *Type) error {

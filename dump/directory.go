@@ -125,6 +125,9 @@ func (n nextIDs) check(s *section) error {
 	if s.raw > maxSection || s.stored > maxSection {
 		return fmt.Errorf("%v: %d bytes, %d in the file; at most %d are allowed", s.kind, s.raw, s.stored, maxSection)
 	}
+	if err := n.checkSealed(s); err != nil || s.kind == secSealed {
+		return err
+	}
 	switch s.kind {
 	case secTypes, secObjects, secGoroutines, secSources:
 	case secFailing, secExtra, secEnd:

@@ -23,12 +23,17 @@ const recordTag = 1<<3 | wireBytes
 // itemLimit is where the writer stops, so that it can still say that it did.
 const itemLimit = maxItems - 1
 
+// manyElems is from how many elements on a value says how many there are.
+const manyElems = 1024
+
 // encoder appends protobuf messages to b by hand. Fields with default values are
 // left out.
 type encoder struct {
 	b []byte
 	// items counts the repeated elements of the record under way.
 	items int
+	// flags are those that a section with what is in b must have.
+	flags uint16
 }
 
 func (e *encoder) uint(field uint64, v uint64) {
@@ -130,21 +135,22 @@ func (e *encoder) grant(n int) int {
 
 // value appends the fields of v. depth is 1 for the value of a variable or an
 // object, and grows with every level of Elems.
+//
+// The elements come last, so that whoever wants only the first few of very many
+// need not go through all of them.
 func (e *encoder) value(v *Value, depth int) {
 	reason, elems := v.Reason, v.Elems
 	if len(elems) != 0 {
 		limit := Whole
-		switch {
+		switch room := itemLimit - e.items; {
 		case depth >= maxDepth:
-			limit = DepthLimit
-		case len(elems) > itemLimit-e.items:
-			limit = CollectionLimit
+			limit, elems = DepthLimit, nil
+		case len(elems) > room:
+			// An even number, because keys have their values behind them.
+			limit, elems = CollectionLimit, elems[:max(room, 0)&^1]
 		}
-		if limit != Whole {
-			elems = nil
-			if reason == Whole {
-				reason = limit
-			}
+		if limit != Whole && reason == Whole {
+			reason = limit
 		}
 	}
 	e.uint(1, uint64(v.Type))
@@ -160,25 +166,39 @@ func (e *encoder) value(v *Value, depth int) {
 	e.bytes(8, v.Bytes)
 	e.bytes(9, v.Raw)
 	e.uint(10, uint64(v.Obj))
+	e.uint(12, v.Addr)
+	e.uint(13, uint64(reason))
+	e.string(14, v.Detail)
+	e.string(15, v.Func)
+	e.string(16, v.Summary)
+	if len(elems) >= manyElems {
+		e.int(17, int64(len(elems)))
+	}
 	e.items += len(elems)
 	for i := range elems {
 		at := e.open(11)
 		e.value(&elems[i], depth+1)
 		e.close(at)
 	}
-	e.uint(12, v.Addr)
-	e.uint(13, uint64(reason))
-	e.string(14, v.Detail)
-	e.string(15, v.Func)
-	e.string(16, v.Summary)
 }
 
+// object appends the fields of o, the value last for the same reason as the
+// elements in a value. Nearly every value lies where its object does: its address
+// is left out then, which old readers must not take for no address.
 func (e *encoder) object(o *Object) {
-	at := e.open(1)
-	e.value(&o.Value, 1)
-	e.closeSingle(at)
+	v := &o.Value
 	e.uint(2, o.Addr)
 	e.bool(3, o.Late)
+	if v.Addr == o.Addr && v.Addr != 0 {
+		e.bool(4, true)
+		e.flags |= flagInPlace
+		in := *v
+		in.Addr = 0
+		v = &in
+	}
+	at := e.open(1)
+	e.value(v, 1)
+	e.closeSingle(at)
 }
 
 func (e *encoder) typ(t *Type) {

@@ -17,7 +17,7 @@ const magic = "\x89CDMP\r\n\x1a"
 
 const (
 	versionMajor = 1
-	versionMinor = 0
+	versionMinor = 1
 )
 
 const (
@@ -28,8 +28,14 @@ const (
 	frameLen   = 36
 
 	// flagZstd: the payload is one or more zstd frames.
-	flagZstd   = 1 << 0
-	knownFlags = flagZstd
+	flagZstd = 1 << 0
+	// flagAge: the payload is a part of an age file; see sealed.go.
+	flagAge = 1 << 1
+	// flagInPlace: there are objects whose values are without the address that
+	// the object says.
+	flagInPlace = 1 << 2
+	// knownFlags are those that a section of records may have.
+	knownFlags = flagZstd | flagInPlace
 )
 
 // The limits of the format. A writer keeps them, and a reader refuses what goes
@@ -60,6 +66,7 @@ const (
 	secGoroutines sectionKind = 4
 	secSources    sectionKind = 5
 	secExtra      sectionKind = 6
+	secSealed     sectionKind = 7
 	secEnd        sectionKind = 255
 )
 
@@ -77,6 +84,8 @@ func (k sectionKind) String() string {
 		return "sources"
 	case secExtra:
 		return "extra"
+	case secSealed:
+		return "sealed part"
 	case secEnd:
 		return "end"
 	}
@@ -181,6 +190,8 @@ func (s *section) String() string {
 		default:
 			return fmt.Sprintf("%v %d–%d", s.kind, s.firstID, s.firstID+uint64(s.count)-1)
 		}
+	case secSealed:
+		return fmt.Sprintf("%v %d", s.kind, s.firstID)
 	}
 	return s.kind.String()
 }

@@ -27,6 +27,13 @@ func FuzzReader(f *testing.F) {
 	file := golden(f)
 	f.Add(file)
 	f.Add(file[:len(file)/2])
+	for _, name := range []string{"v1.1.cdmp", "future-minor.cdmp", "future-flag.cdmp", "future-major.cdmp"} {
+		b, err := os.ReadFile("testdata/" + name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
 	f.Add(forge(1, 0, nil))
 	f.Add(forge(1, 9, nil, plain(secObjects, nil, object(nested(3))), plain(99, []byte("x"))))
 	f.Fuzz(func(t *testing.T, file []byte) {

@@ -55,6 +55,14 @@ func (g *generator) set(v reflect.Value, depth int) {
 			*p = time.Unix(g.Int64N(4e9)-2e9, g.Int64N(1e9)).UTC()
 		}
 		return
+	case *Object:
+		for i := range v.NumField() {
+			g.set(v.Field(i), depth+1)
+		}
+		if g.coin() { // as nearly all of them have it
+			p.Value.Addr = p.Addr
+		}
+		return
 	case *ErrorInfo:
 		*p = ErrorInfo{Type: g.text(), Message: g.text(), Parent: -1, Panic: g.coin(), Runtime: g.coin()}
 		return

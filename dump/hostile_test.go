@@ -108,6 +108,8 @@ func readAll(r *Reader) error {
 		add(err)
 		if err == nil {
 			r.NumElems(&o.Value)
+			_, _, err := r.ObjectPart(o.ID, 1, 3)
+			add(err)
 			for i := range min(r.NumElems(&o.Value), 100) {
 				e := r.Elem(&o.Value, i)
 				_, err := r.Resolve(&e)
@@ -124,6 +126,12 @@ func readAll(r *Reader) error {
 	}
 	_, err := r.Failing()
 	add(err)
+	for _, err := range r.Types() {
+		add(err)
+	}
+	for _, err := range r.Excerpts() {
+		add(err)
+	}
 	files, err := r.Sources()
 	add(err)
 	for _, f := range files {
@@ -221,9 +229,9 @@ func TestHostile(t *testing.T) {
 		{"more records declared", []forged{squeezed(secObjects, maxRecords, maxSection, bomb)}, 256 * mib},
 		{"fewer records declared", []forged{{frame: frame{kind: secObjects, firstID: 1, count: 1, raw: 4}, payload: record(nil, nil)}}, 4 * mib},
 		{"too many records", []forged{squeezed(secObjects, maxRecords+1, maxSection, bomb)}, 4 * mib},
-		{"too many elements", []forged{plain(secObjects, object(elems))}, 8 * mib},
-		{"too many frames", []forged{plain(secGoroutines, bytes.Repeat([]byte{9<<3 | byte(wireBytes), 0}, maxItems+1))}, 8 * mib},
-		{"too many lines", []forged{plain(secSources, bytes.Repeat([]byte{2<<3 | byte(wireBytes), 0}, maxItems+1))}, 8 * mib},
+		{"too many elements", []forged{plain(secObjects, object(elems))}, 16 * mib},
+		{"too many frames", []forged{plain(secGoroutines, bytes.Repeat([]byte{9<<3 | byte(wireBytes), 0}, maxItems+1))}, 16 * mib},
+		{"too many lines", []forged{plain(secSources, bytes.Repeat([]byte{2<<3 | byte(wireBytes), 0}, maxItems+1))}, 16 * mib},
 		{"nested a little too deep", []forged{plain(secObjects, object(nested(maxDepth+1)))}, 4 * mib},
 		{"nested very deep", []forged{plain(secObjects, object(nested(3000)))}, 4 * mib},
 		{"deep groups", []forged{plain(secObjects, groups)}, 128 * mib},
@@ -404,7 +412,7 @@ func TestWriterLimits(t *testing.T) {
 	same(t, "levels", levels, maxDepth)
 	same(t, "reason", v.Reason, DepthLimit)
 	for id, want := range map[ObjectID]Value{
-		2: {Type: 1, Reason: CollectionLimit}, 3: {Reason: Dead}, 4: {Num: 4},
+		2: {Type: 1, Reason: CollectionLimit, Elems: make([]Value, itemLimit-1)}, 3: {Reason: Dead, Elems: make([]Value, itemLimit-1)}, 4: {Num: 4},
 	} {
 		o, err := r.Object(id)
 		if err != nil {

@@ -3,6 +3,8 @@ package dump
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 )
 
 // place is where a record is.
@@ -25,7 +27,7 @@ func (r *Reader) indexGoroutines() goroutineIndex {
 			x.rest = append(x.rest, r.goroutines[k:]...)
 			break
 		}
-		c, err := r.chunk(sec)
+		c, err := r.passing(sec)
 		if err != nil {
 			x.rest = append(x.rest, sec) // a remote file may be well again later
 			continue
@@ -93,32 +95,61 @@ func (r *Reader) goroutineAt(at place) (*Goroutine, error) {
 	return g, nil
 }
 
-// sourceIndex finds sources by their files.
+// sourceIndex finds sources by their files. It is made section by section, as far
+// as somebody has looked: the source of the failing frame is among the first.
 type sourceIndex struct {
+	mu    sync.Mutex
+	next  int // the first section, of Reader.sources, that is not in it
 	at    map[string]place
 	files []string // in the order of the file
 	err   error    // why some are missing
 }
 
-func (r *Reader) indexSources() sourceIndex {
-	x := sourceIndex{at: make(map[string]place)}
+// sourcePlace returns where the source of that file is. err says why it may be
+// missing.
+func (r *Reader) sourcePlace(file string) (at place, ok bool, err error) {
+	x := &r.sourceIndex
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for at, ok = x.at[file]; !ok && x.next < len(r.sources); at, ok = x.at[file] {
+		r.indexSources()
+	}
+	return at, ok, x.err
+}
+
+// sourceFiles returns the files of all sources. err says why some are missing.
+func (r *Reader) sourceFiles() (files []string, err error) {
+	x := &r.sourceIndex
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for x.next < len(r.sources) {
+		r.indexSources()
+	}
+	return slices.Clone(x.files), x.err
+}
+
+// indexSources adds the next section to the index.
+func (r *Reader) indexSources() {
+	x := &r.sourceIndex
+	sec := r.sources[x.next]
+	x.next++
+	c, err := r.chunk(sec)
+	if err != nil {
+		x.err = errors.Join(x.err, err)
+		return
+	}
+	if x.at == nil {
+		x.at = make(map[string]place)
+	}
 	d := decoders.Get().(*decoder)
 	defer d.free()
-	for _, sec := range r.sources {
-		c, err := r.chunk(sec)
-		if err != nil {
-			x.err = errors.Join(x.err, err)
-			continue
-		}
-		for i := range c.at {
-			file := d.sourceFile(c.record(i))
-			if _, ok := x.at[file]; !ok {
-				x.at[file] = place{sec, i}
-				x.files = append(x.files, file)
-			}
+	for i := range c.at {
+		file := d.sourceFile(c.record(i))
+		if _, ok := x.at[file]; !ok {
+			x.at[file] = place{sec, i}
+			x.files = append(x.files, file)
 		}
 	}
-	return x
 }
 
 // sourceFile reads the file name of a Source message and nothing else.

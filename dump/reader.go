@@ -15,6 +15,11 @@ import (
 // damaged or hostile file gives errors, and costs memory only in proportion to
 // what is really in it.
 //
+// Records can be had one by one, by their numbers or names, or in the order in
+// which they lie in the file with [Reader.Types], [Reader.Goroutines],
+// [Reader.Objects] and [Reader.Excerpts]. To go through a whole dump with
+// little memory, take first the types, which describe the rest.
+//
 // What the methods return is the caller's, except for the [Header] and the
 // [Type]s, which are shared and must not be changed. A Reader is safe for
 // concurrent use.
@@ -33,7 +38,7 @@ type Reader struct {
 	typeByID map[TypeID]*Type
 
 	goroutineIndex func() goroutineIndex
-	sourceIndex    func() sourceIndex
+	sourceIndex    sourceIndex
 }
 
 // A ReaderOption changes how a Reader works.
@@ -44,7 +49,7 @@ type readerOption func(*Reader)
 func (f readerOption) applyReader(r *Reader) { f(r) }
 
 // WithCacheSize sets how many bytes of decompressed chunks the reader keeps at
-// most; the default is 32 MiB. The chunk that was used last is kept in any case.
+// most; the default is 8 MiB. The chunk that was used last is kept in any case.
 func WithCacheSize(bytes int) ReaderOption {
 	return readerOption(func(r *Reader) { r.cache.limit = bytes })
 }
@@ -89,7 +94,6 @@ func NewReader(r io.ReaderAt, size int64, opts ...ReaderOption) (*Reader, error)
 		o.applyReader(dr)
 	}
 	dr.goroutineIndex = sync.OnceValue(dr.indexGoroutines)
-	dr.sourceIndex = sync.OnceValue(dr.indexSources)
 
 	p, err := readPrelude(r, size)
 	dr.head = p.head
@@ -241,6 +245,12 @@ func (r *Reader) Type(id TypeID) *Type {
 	return t
 }
 
+// Types goes through the types in the order of their numbers. An error stands for
+// those of one section that cannot be read; the iteration goes on behind it.
+func (r *Reader) Types() iter.Seq2[*Type, error] {
+	return numbered(r, r.types, (*decoder).typ, func(t *Type, id uint64) { t.ID = TypeID(id) })
+}
+
 // Object returns the object with that number. The error is ErrNotFound if there
 // is none, or ErrDamaged or ErrTruncated if it cannot be read.
 func (r *Reader) Object(id ObjectID) (*Object, error) {
@@ -257,16 +267,23 @@ func (r *Reader) Object(id ObjectID) (*Object, error) {
 
 // Objects goes through the objects in the order of their numbers. An error stands
 // for those of one section that cannot be read; the iteration goes on behind it.
+// It keeps no more in memory than one section and one object.
 func (r *Reader) Objects() iter.Seq2[*Object, error] {
-	return func(yield func(*Object, error) bool) {
-		for _, sec := range r.objects {
+	return numbered(r, r.objects, (*decoder).object, func(o *Object, id uint64) { o.ID = ObjectID(id) })
+}
+
+// numbered goes through the records of some sections, whose numbers are not in
+// them.
+func numbered[T any](r *Reader, sections []int, decode func(*decoder, []byte, *T) error, number func(*T, uint64)) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		for _, sec := range sections {
 			id := r.sections[sec].firstID
-			for o, err := range eachRecord(r, sec, (*decoder).object) {
-				if o != nil {
-					o.ID = ObjectID(id)
+			for v, err := range eachRecord(r, sec, decode) {
+				if v != nil {
+					number(v, id)
 					id++
 				}
-				if !yield(o, err) {
+				if !yield(v, err) {
 					return
 				}
 			}
@@ -309,16 +326,15 @@ func (r *Reader) Goroutines() iter.Seq2[*Goroutine, error] {
 // Source returns what the dump has of the source file of that name, which is as
 // in [Frame]. The error is ErrNotFound if it has nothing.
 func (r *Reader) Source(file string) (*Source, error) {
-	index := r.sourceIndex()
-	at, ok := index.at[file]
+	at, ok, err := r.sourcePlace(file)
 	if !ok {
-		if index.err != nil {
-			return nil, fmt.Errorf("source %s: %w", file, index.err)
+		if err != nil {
+			return nil, fmt.Errorf("source %s: %w", file, err)
 		}
 		return nil, r.notFound("source %s", file)
 	}
 	s := new(Source)
-	err := r.record(at.sec, at.index, func(d *decoder, b []byte) error { return d.source(b, s) })
+	err = r.record(at.sec, at.index, func(d *decoder, b []byte) error { return d.source(b, s) })
 	if err != nil {
 		return nil, err
 	}
@@ -328,8 +344,13 @@ func (r *Reader) Source(file string) (*Source, error) {
 // Sources returns the names of the source files that the dump has something of.
 // If some cannot be read, it returns the others with an error.
 func (r *Reader) Sources() ([]string, error) {
-	index := r.sourceIndex()
-	return append([]string(nil), index.files...), index.err
+	return r.sourceFiles()
+}
+
+// Excerpts goes through the sources in the order of the file. An error stands for
+// those of one section that cannot be read; the iteration goes on behind it.
+func (r *Reader) Excerpts() iter.Seq2[*Source, error] {
+	return numbered(r, r.sources, (*decoder).source, func(*Source, uint64) {})
 }
 
 // Extra returns what is known besides the header. The error is ErrNotFound if the

@@ -28,8 +28,18 @@ func (c *content) check(t *testing.T, r *Reader) {
 		t.Fatal("there are more types than were written")
 	}
 
-	same(t, "number of objects", r.NumObjects(), len(c.objects))
 	i := 0
+	for ty, err := range r.Types() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "type", ty, c.types[i])
+		i++
+	}
+	same(t, "types gone through", i, len(c.types))
+
+	same(t, "number of objects", r.NumObjects(), len(c.objects))
+	i = 0
 	for o, err := range r.Objects() {
 		if err != nil {
 			t.Fatal(err)
@@ -109,6 +119,15 @@ func (c *content) checkRest(t *testing.T, r *Reader) {
 		}
 		same(t, "source", got, want)
 	}
+	i := 0
+	for src, err := range r.Excerpts() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "source", src, c.sources[i])
+		i++
+	}
+	same(t, "sources gone through", i, len(c.sources))
 	if _, err := r.Source("no such file"); !errors.Is(err, ErrNotFound) {
 		t.Fatalf("source: error %v, want ErrNotFound", err)
 	}
@@ -245,7 +264,7 @@ func TestCounts(t *testing.T) {
 	want := Counts{Goroutines: 2, Frames: 3, Variables: 6, Objects: 77, Bytes: 99}
 	same(t, "counts", r.Header().Counts, want)
 	same(t, "counts in the caller's header", c.header.Counts, want)
-	same(t, "format version", c.header.FormatVersion, "1.0")
+	same(t, "format version", c.header.FormatVersion, "1.1")
 }
 
 func TestConcurrentReading(t *testing.T) {

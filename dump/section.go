@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	defaultCache = 32 << 20
+	defaultCache = 8 << 20
 	cacheChunks  = 16
 )
 
@@ -50,24 +50,49 @@ func (r *sectionReader) addDamage(err error) {
 // bytesAt returns n bytes of the file from offset on, fewer where the file ends.
 // They must not be changed.
 func (r *sectionReader) bytesAt(offset int64, n int) ([]byte, error) {
+	return r.bytesIn(new(buffer), offset, n)
+}
+
+// bytesIn is bytesAt. What it returns may lie in buf.
+func (r *sectionReader) bytesIn(buf *buffer, offset int64, n int) ([]byte, error) {
 	n = int(max(0, min(int64(n), r.size-offset)))
 	if offset+int64(n) <= int64(len(r.head)) {
 		return r.head[offset : offset+int64(n)], nil
 	}
-	b := make([]byte, n)
-	got, err := readAt(r.r, b, offset)
+	buf.b = slices.Grow(buf.b[:0], n)[:n]
+	got, err := readAt(r.r, buf.b, offset)
 	if err != nil {
 		return nil, fmt.Errorf("read dump at byte %d: %w", offset, err)
 	}
-	return b[:got], nil
+	return buf.b[:got], nil
+}
+
+// buffers are for sections as they lie in the file, which are needed only until
+// they are decompressed.
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+type buffer struct{ b []byte }
+
+// maxBuffer is the largest buffer that is kept.
+const maxBuffer = 1 << 20
+
+func (b *buffer) free() {
+	if cap(b.b) <= maxBuffer {
+		buffers.Put(b)
+	}
 }
 
 // stored reads a section and checks its checksums.
 func (r *sectionReader) stored(s *section) (f frame, payload []byte, err error) {
+	return r.storedIn(new(buffer), s)
+}
+
+// storedIn is stored. What it returns may lie in buf.
+func (r *sectionReader) storedIn(buf *buffer, s *section) (f frame, payload []byte, err error) {
 	if s.end() > r.size {
 		return f, nil, truncated(r.size, s.String(), "%d of its %d bytes are missing", min(s.end()-r.size, s.end()-s.offset), s.end()-s.offset)
 	}
-	b, err := r.bytesAt(s.offset, frameLen+int(s.stored))
+	b, err := r.bytesIn(buf, s.offset, frameLen+int(s.stored))
 	if err != nil {
 		return f, nil, err
 	}
@@ -91,16 +116,18 @@ func (r *sectionReader) stored(s *section) (f frame, payload []byte, err error) 
 
 // load reads, checks and decompresses a section.
 func (r *sectionReader) load(s *section) (*records, error) {
-	f, payload, err := r.stored(s)
+	buf := buffers.Get().(*buffer)
+	f, payload, err := r.storedIn(buf, s)
 	if err != nil {
 		return nil, err
 	}
 	at := s.offset + frameLen
-	if f.flags&^knownFlags != 0 {
-		return nil, fmt.Errorf("%w: %v is stored in a way that this reader does not know (flags %#x)", ErrVersion, s, f.flags)
+	if err := s.checkKnown(f.flags); err != nil {
+		return nil, err
 	}
 	if f.flags&flagZstd != 0 {
 		payload, err = decompress(payload, int(s.raw))
+		buf.free()
 		if err != nil {
 			return nil, damaged(at, s.String(), "%w", err)
 		}
@@ -112,6 +139,15 @@ func (r *sectionReader) load(s *section) (*records, error) {
 		return nil, damaged(at, s.String(), "%w", err)
 	}
 	return c, nil
+}
+
+// checkKnown reports whether this reader knows how to read a section of records
+// with these flags.
+func (s *section) checkKnown(flags uint16) error {
+	if flags&^knownFlags != 0 {
+		return fmt.Errorf("%w: %v is stored in a way that this reader does not know (flags %#x)", ErrVersion, s, flags)
+	}
+	return nil
 }
 
 // splitRecords finds the count records of a payload.
@@ -142,19 +178,37 @@ func splitRecords(raw []byte, count int) (*records, error) {
 
 // chunk returns the records of section i, from the cache if they are there.
 func (r *sectionReader) chunk(i int) (*records, error) {
-	r.damageMu.Lock()
-	err := r.bad[i]
-	r.damageMu.Unlock()
-	if err != nil {
+	if err := r.known(i); err != nil {
 		return nil, err
 	}
-	return r.cache.get(i, func() (*records, error) {
-		c, err := r.load(&r.sections[i])
-		if err != nil {
-			r.lost(i, err)
-		}
-		return c, err
-	})
+	return r.cache.get(i, func() (*records, error) { return r.fresh(i) })
+}
+
+// passing is chunk for whoever goes through all sections: they are not kept, since
+// nobody goes through them twice, and what is kept is of more use.
+func (r *sectionReader) passing(i int) (*records, error) {
+	if err := r.known(i); err != nil {
+		return nil, err
+	}
+	if r.cache.has(i) {
+		return r.chunk(i)
+	}
+	return r.fresh(i)
+}
+
+func (r *sectionReader) fresh(i int) (*records, error) {
+	c, err := r.load(&r.sections[i])
+	if err != nil {
+		r.lost(i, err)
+	}
+	return c, err
+}
+
+// known returns the error of a section that need not be tried again.
+func (r *sectionReader) known(i int) error {
+	r.damageMu.Lock()
+	defer r.damageMu.Unlock()
+	return r.bad[i]
 }
 
 // lost remembers that section i cannot be read, unless that may change, as an
@@ -214,7 +268,7 @@ func (r *sectionReader) badRecord(i, index int, err error) error {
 // eachRecord decodes the records of section i one by one. An error ends it.
 func eachRecord[T any](r *Reader, i int, decode func(*decoder, []byte, *T) error) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
-		c, err := r.chunk(i)
+		c, err := r.passing(i)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -297,6 +351,13 @@ func (cc *chunkCache) loaded(i int, e *cacheEntry) {
 		}
 		cc.drop(k)
 	}
+}
+
+// has reports whether section i is in memory, or about to be.
+func (cc *chunkCache) has(i int) bool {
+	cc.mu.Lock()
+	defer cc.mu.Unlock()
+	return cc.entries[i] != nil
 }
 
 // drop removes the entry at order[k].

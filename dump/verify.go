@@ -20,6 +20,9 @@ func (r *Reader) Verify() error {
 // verify checks one section, without using the cache.
 func (r *Reader) verify(i int) error {
 	s := &r.sections[i]
+	if s.kind == secSealed {
+		return r.verifySealed(s)
+	}
 	decode := verifiers[s.kind]
 	if decode == nil { // of a newer version
 		_, _, err := r.stored(s)
@@ -43,9 +46,52 @@ func (r *Reader) verify(i int) error {
 var verifiers = map[sectionKind]func(*decoder, []byte) error{
 	secTypes:      func(d *decoder, b []byte) error { return d.typ(b, new(Type)) },
 	secFailing:    func(d *decoder, b []byte) error { return d.goroutine(b, new(Goroutine)) },
-	secObjects:    func(d *decoder, b []byte) error { return d.object(b, new(Object)) },
+	secObjects:    (*decoder).checkObject,
 	secGoroutines: func(d *decoder, b []byte) error { return d.goroutine(b, new(Goroutine)) },
 	secSources:    func(d *decoder, b []byte) error { return d.source(b, new(Source)) },
 	secExtra:      func(d *decoder, b []byte) error { return d.extra(b, new(Extra)) },
 	secEnd:        func(d *decoder, b []byte) error { return d.end(b, new(endRecord)) },
+}
+
+// checkObject finds the errors that decoding an object would, and keeps nothing of
+// it: there may be millions, and one may have a million values.
+func (d *decoder) checkObject(b []byte) error {
+	f := fields{b: b}
+	for f.next() {
+		if f.tag == valueTag {
+			if err := d.checkValue(f.v, 1); err != nil {
+				return err
+			}
+		}
+	}
+	return f.err
+}
+
+func (d *decoder) checkValue(b []byte, depth int) error {
+	if depth > maxDepth {
+		return errDepth
+	}
+	f := fields{b: b}
+	var v Value
+	many, elems := 0, 0
+	for f.next() {
+		switch {
+		case f.tag == elemTag:
+			if err := d.take(1); err != nil {
+				return err
+			}
+			if err := d.checkValue(f.v, depth+1); err != nil {
+				return err
+			}
+			elems++
+		case many != 0 && elems != 0:
+			return errOrder
+		case f.tag == countTag:
+			d.valueField(&f, &v, &many)
+		}
+	}
+	if f.err == nil && many != 0 && many != elems {
+		return errCount
+	}
+	return f.err
 }

@@ -4,18 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/klauspost/compress/zstd"
 )
 
 const (
-	defaultChunk = 256 << 10
+	defaultChunk = 128 << 10
 	minChunk     = 4 << 10
 	maxChunk     = 64 << 20
-	// chunkGrowth is after how many sections the chunks double, so that the
-	// directory of a huge dump keeps within the prelude.
-	chunkGrowth = 80
+	// chunkSteady is up to how many sections chunks are of the size that was asked
+	// for, and chunkGrowth after how many more they double each time, so that the
+	// directory of a huge dump keeps within the prelude. In 128 KiB chunks a million
+	// objects are some hundred sections.
+	chunkSteady = 480
+	chunkGrowth = 60
 )
 
 var errClosed = errors.New("dump writer is closed")
@@ -23,7 +25,8 @@ var errClosed = errors.New("dump writer is closed")
 // A Writer makes one dump. Types, objects, goroutines, sources and the rest may
 // be handed in in any order and interleaved; each is encoded at once, so that
 // the caller may use its memory again. They are compressed chunk by chunk,
-// kept in memory compressed, and written by [Writer.Close].
+// kept compressed, in memory unless [WithSpill] says otherwise, and written by
+// [Writer.Close]: a file begins with its directory, which is known last.
 //
 // Errors stay: after the first one every method returns it. A Writer that is not
 // needed any more may be dropped without closing it. It is not safe for
@@ -39,6 +42,7 @@ type Writer struct {
 	maxSection int    // the constant, less in tests
 	sections   int    // finished ones, of all chunks
 	scratch    []byte // for compressed payloads
+	spill      spill
 	counts     Counts
 	anyOthers  bool // a goroutine has been written
 	err        error
@@ -57,7 +61,8 @@ type chunk struct {
 // packed is a section as it will lie in the file, frame header included.
 type packed struct {
 	section
-	data []byte
+	data []byte // nil if it was spilled:
+	at   int64  // where it lies in the spill file
 }
 
 // A WriterOption changes how a Writer works.
@@ -74,7 +79,7 @@ func WithLevel(level int) WriterOption {
 }
 
 // WithChunkSize sets how many bytes are compressed together, and so how much has
-// to be read and decompressed to get at one object. The default is 256 KiB.
+// to be read and decompressed to get at one object. The default is 128 KiB.
 // Values below 4 KiB or above 64 MiB count as those. Chunks of very large dumps
 // are larger than that.
 func WithChunkSize(bytes int) WriterOption {
@@ -221,6 +226,7 @@ func (w *Writer) Close(h *Header) (int64, error) {
 	for _, c := range []*chunk{&w.failing, &w.types, &w.objects, &w.goroutines, &w.sources, &w.extra} {
 		w.flush(c)
 		sections = append(sections, c.done...)
+		c.done = nil
 	}
 	if w.err != nil {
 		return 0, w.err
@@ -287,7 +293,20 @@ func (w *Writer) writeFile(h *Header, sections []packed) (int64, error) {
 		return written, err
 	}
 	for i := range sections {
-		if err := write(sections[i].data); err != nil {
+		p := &sections[i]
+		if p.data != nil {
+			if err := write(p.data); err != nil {
+				return written, err
+			}
+			p.data = nil // whoever writes to memory need not have it twice
+			continue
+		}
+		n, err := io.Copy(w.w, w.spill.section(p))
+		written += n
+		if err == nil && n < frameLen+int64(p.stored) {
+			err = fmt.Errorf("spilled part of the dump: %w", io.ErrUnexpectedEOF)
+		}
+		if err != nil {
 			return written, err
 		}
 	}
@@ -301,7 +320,7 @@ func packEnd(size int64, sections int, preludeCRC uint32) packed {
 	c.end(size, sections, preludeCRC)
 	c.close(at)
 	c.count = 1
-	return c.pack(c.b, 0)
+	return c.pack(len(c.b), c.b, 0)
 }
 
 func (w *Writer) fail(err error) error {
@@ -328,19 +347,17 @@ func (c *chunk) begin() (at int) {
 
 // commit ends the record that began at at, and the chunk if that is full. It
 // returns false, and takes the record back, if the record is too large for any
-// section.
+// section. A record that fills a section by itself has one for itself, so that
+// nobody who wants another one has to read it.
 func (w *Writer) commit(c *chunk, at int) bool {
 	c.close(at)
-	if len(c.b) > w.maxSection {
-		at -= 2 // where its tag is
-		if len(c.b)-at > w.maxSection {
-			c.b = c.b[:at]
-			return false
-		}
-		record := slices.Clone(c.b[at:])
+	at -= 2 // where its tag is
+	switch n := len(c.b) - at; {
+	case n > w.maxSection:
 		c.b = c.b[:at]
-		w.flush(c)
-		c.b = append(c.b, record...)
+		return false
+	case len(c.b) > w.maxSection || n >= w.chunkLimit():
+		w.cut(c, at)
 	}
 	c.count++
 	if len(c.b) >= w.chunkLimit() || c.count == maxRecords {
@@ -352,14 +369,21 @@ func (w *Writer) commit(c *chunk, at int) bool {
 // chunkLimit is the length at which a chunk is full. It grows with the number of
 // sections.
 func (w *Writer) chunkLimit() int {
-	if w.sections < chunkGrowth {
+	if w.sections < chunkSteady {
 		return w.chunkSize
 	}
-	return min(w.chunkSize<<min(w.sections/chunkGrowth, 20), maxChunk)
+	return min(w.chunkSize<<min(1+(w.sections-chunkSteady)/chunkGrowth, 20), maxChunk)
 }
 
 // flush makes a section of the records in c, if there are any.
 func (w *Writer) flush(c *chunk) {
+	w.cut(c, len(c.b))
+	c.flags = 0
+}
+
+// cut makes a section of the c.count records in the first n bytes of c, if there
+// are any, and leaves the rest.
+func (w *Writer) cut(c *chunk, n int) {
 	if c.count == 0 || w.err != nil {
 		return
 	}
@@ -367,34 +391,41 @@ func (w *Writer) flush(c *chunk) {
 		w.fail(errors.New("dump: too large for the format"))
 		return
 	}
-	stored, flags := c.b, uint16(0)
-	if len(c.b) >= compressMin {
+	payload := c.b[:n]
+	stored, flags := payload, c.flags
+	if n >= compressMin {
 		var err error
-		if w.scratch, err = compress(w.scratch[:0], c.b, w.level); err != nil {
+		if w.scratch, err = compress(w.scratch[:0], payload, w.level); err != nil {
 			w.fail(err)
 			return
 		}
-		if len(w.scratch) < len(c.b) {
-			stored, flags = w.scratch, flagZstd
+		if len(w.scratch) < n {
+			stored, flags = w.scratch, flags|flagZstd
 		}
 	}
-	c.done = append(c.done, c.pack(stored, flags))
+	p := c.pack(n, stored, flags)
+	if err := w.spill.take(&p); err != nil {
+		w.fail(fmt.Errorf("dump: %w", err))
+		return
+	}
+	c.done = append(c.done, p)
 	w.sections++
 	c.first += uint64(c.count)
 	c.count = 0
-	if cap(c.b) > 4*w.chunkLimit() { // one huge record made it so
+	rest := c.b[n:]
+	if cap(c.b) > 4*w.chunkLimit() && len(rest) == 0 { // one huge record made it so
 		c.b = nil
 	}
-	c.b = c.b[:0]
+	c.b = append(c.b[:0], rest...)
 }
 
-// pack puts a frame header before the stored form of c.b.
-func (c *chunk) pack(stored []byte, flags uint16) packed {
+// pack puts a frame header before the stored form of a payload of raw bytes.
+func (c *chunk) pack(raw int, stored []byte, flags uint16) packed {
 	data := make([]byte, frameLen+len(stored))
 	copy(data[frameLen:], stored)
 	f := frame{
 		kind: c.kind, flags: flags, firstID: c.first, count: c.count,
-		raw: uint32(len(c.b)), stored: uint32(len(stored)), crc: checksum(stored),
+		raw: uint32(raw), stored: uint32(len(stored)), crc: checksum(stored),
 	}
 	f.put(data)
 	return packed{data: data, section: section{

@@ -2,9 +2,8 @@ package exporter
 
 import (
 	"context"
-	"runtime"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -42,121 +41,122 @@ var knownRecoverers = []string{
 	"github.com/hibiken/asynq.(*processor).perform",
 }
 
-// recoverers are the names of functions that recover.
-type recoverers map[string]struct{}
+// survival is how long after a panic that seemed to end the process has gone
+// on it counts as survived, if there is anybody left to ask.
+const survival = 100 * time.Millisecond
 
-func newRecoverers(extra []string) recoverers {
-	r := make(recoverers)
-	for _, list := range [][]string{knownRecoverers, extra} {
-		for _, name := range list {
-			r[strings.TrimSpace(name)] = struct{}{}
-		}
+// dies reports whether the panic with the given place is about to end the
+// process.
+//
+// Who is not known to recover may do so all the same. A service with such a
+// function would write dump after dump before its panics go on, none of
+// them suppressed. But that the process is still alive after one of them proves it: from then
+// on panics that come by the very same calls, all of them, are taken to be
+// recovered.
+func (e *Exporter) dies(p *place) bool {
+	if p.recovers {
+		return false
 	}
-	return r
+	if at, ok := e.survivors.get(p.whole); ok && e.now().Sub(at) >= survival {
+		e.trouble.report("survived panic", "a panic that seemed to end the process was recovered; add the function that recovers to trigger.recovered_by, so that its dumps are written in the background from the beginning")
+		return false
+	}
+	return true
 }
 
-// panicStack is what the stack of a panicking goroutine tells.
-type panicStack struct {
-	recovers bool // a function further out is known to recover
-	raised   bool // the runtime raised the panic, no panic statement did
+// survived notes that a panic which seemed to end the process goes on now.
+func (e *Exporter) survived(p *place) {
+	if _, ok := e.survivors.get(p.whole); !ok && !p.recovers {
+		e.survivors.put(p.whole, e.now())
+	}
 }
 
-// inspect walks the calling goroutine's stack, on which a panic is under way.
-// It looks at the innermost and outermost few hundred frames.
-func (r recoverers) inspect() panicStack {
-	const chunk = 512
-	pcs := make([]uintptr, chunk)
-	n := runtime.Callers(1, pcs)
-	if n == chunk { // deep: skip what lies between
-		// Each look at the stack walks it from its top, so the depth is found by
-		// doubling and halving.
-		const maxDepth = 1 << 20
-		last := make([]uintptr, chunk)
-		low, high := chunk, 2*chunk // there are at least low frames, and fewer than high
-		for high < maxDepth && runtime.Callers(high, last[:1]) > 0 {
-			low, high = high, 2*high
-		}
-		for high-low > 1 {
-			if m := (low + high) / 2; runtime.Callers(m, last[:1]) > 0 {
-				low = m
-			} else {
-				high = m
-			}
-		}
-		m := runtime.Callers(max(1+chunk, high-chunk), last)
-		pcs = append(pcs[:chunk], last[:m]...)
-		n = len(pcs)
+// deaths are the panics of a dying process whose dumps are being written, by all
+// the calls that they came by.
+type deaths struct {
+	mu sync.Mutex
+	m  map[uint64]*dying
+}
+
+type dying struct {
+	done chan struct{} // closed when rec is set
+	rec  *record       // nil: there is no dump
+}
+
+// lastWords makes the dump of a panic that is about to end the process. Of
+// goroutines that die at the same time, and by the very same calls, one makes
+// it, and the others wait for that. If it is stored it is theirs as well. With
+// Config.Window off, each makes its own.
+func (e *Exporter) lastWords(f *failure) *record {
+	if e.families.window == 0 {
+		rec, _ := e.take(f)
+		return rec
 	}
-	var st panicStack
-	frames := runtime.CallersFrames(pcs[:n])
-	atPanic := false
+	until := time.NewTimer(e.cfg.Timeout + e.cfg.DyingPutTimeout + e.cfg.CrashUpload)
+	defer until.Stop()
 	for {
-		f, more := frames.Next()
-		switch {
-		case f.Function == "runtime.gopanic":
-			// Of several panics the one furthest out began it; those further
-			// in pass it on.
-			st = panicStack{}
-			atPanic = true
-		case atPanic && (strings.HasPrefix(f.Function, "runtime.") || strings.HasPrefix(f.Function, "internal/runtime/")):
-			st.raised = true
-		default:
-			atPanic = false
-			if r.has(f.Function) {
-				st.recovers = true
+		e.deaths.mu.Lock()
+		other := e.deaths.m[f.place.whole]
+		if other == nil {
+			return e.firstLastWords(f) // unlocks
+		}
+		e.deaths.mu.Unlock()
+		select {
+		case <-other.done:
+			if other.rec != nil && other.rec.stored.Load() {
+				e.stats.suppressed(SuppressedSimilar, f.trigger)
+				return e.resemble(f, &admission{given: newGiven(other.rec, other.rec.where, e.now())})
 			}
-		}
-		if !more {
-			return st
+		case <-until.C:
+			rec, _ := e.take(f)
+			return rec
 		}
 	}
 }
 
-// has reports whether the function, or the one that it is a closure of, is
-// known to recover.
-func (r recoverers) has(name string) bool {
-	for {
-		if _, ok := r[name]; ok {
-			return true
-		}
-		i := strings.LastIndexByte(name, '.')
-		if i < 0 || !isClosure(name[i+1:]) {
-			return false
-		}
-		name = name[:i]
+func (e *Exporter) firstLastWords(f *failure) (rec *record) {
+	d := &dying{done: make(chan struct{})}
+	if e.deaths.m == nil {
+		e.deaths.m = make(map[uint64]*dying)
 	}
+	e.deaths.m[f.place.whole] = d
+	e.deaths.mu.Unlock()
+	defer func() {
+		e.deaths.mu.Lock()
+		d.rec = rec
+		delete(e.deaths.m, f.place.whole)
+		e.deaths.mu.Unlock()
+		close(d.done)
+	}()
+	rec, _ = e.take(f)
+	return rec
 }
 
-// isClosure reports whether the last part of a function's name is one that the
-// compiler gives to a closure: func1, 1, gowrap2, deferwrap1, func1-range2.
-func isClosure(s string) bool {
-	for _, p := range []string{"func", "gowrap", "deferwrap"} {
-		s = strings.TrimPrefix(s, p)
-	}
-	return s != "" && s[0] >= '0' && s[0] <= '9'
-}
-
-// await waits until the dump is stored or lost, before the process dies.
+// await waits until the dump is stored or lost, before the process dies, and
+// has it uploaded if that takes another step.
 func (e *Exporter) await(rec *record) {
-	t := time.NewTimer(e.cfg.Timeout + e.cfg.DyingPutTimeout)
+	t := time.NewTimer(e.cfg.Timeout + e.cfg.DyingPutTimeout + e.cfg.CrashUpload)
 	defer t.Stop()
 	select {
 	case <-rec.done:
+		e.forward(rec)
 	case <-t.C:
 	}
 }
 
-// flush flushes the processors, before the process dies. If that took too
-// long once for this failure, it is not tried again on the spans further out.
+// flush ends the dumps' own spans and flushes the processors, before the process
+// dies, and the metrics with them. If that took too long once for this failure, it is not tried again on the
+// spans further out.
 func (e *Exporter) flush(rec *record, nexts ...sdktrace.SpanProcessor) {
 	defer e.contain("flushing spans")
 	if rec.flushBroken.Load() {
 		return
 	}
+	e.endSpans()
 	ctx, cancel := context.WithTimeout(context.Background(), e.cfg.FlushTimeout)
 	defer cancel()
-	done := make(chan error, 1)
-	go func() {
+	done := make(chan error, 2)
+	work := func(flush func() error) {
 		var err error
 		defer func() {
 			if r := recover(); r != nil {
@@ -164,22 +164,33 @@ func (e *Exporter) flush(rec *record, nexts ...sdktrace.SpanProcessor) {
 			}
 			done <- err
 		}()
+		err = flush()
+	}
+	go work(func() (err error) {
 		for _, p := range nexts {
 			if e := p.ForceFlush(ctx); e != nil {
 				err = e
 			}
 		}
-	}()
+		return err
+	})
+	go work(func() error {
+		e.telemetry.flush(ctx) // that it fails says nothing of the spans
+		return nil
+	})
 	t := time.NewTimer(e.cfg.FlushTimeout + grace)
 	defer t.Stop()
-	select {
-	case err := <-done:
-		if err != nil {
+	for range 2 {
+		select {
+		case err := <-done:
+			if err != nil {
+				rec.flushBroken.Store(true)
+				e.trouble.report("flush", "spans not flushed before the process dies: %v", printable(err))
+			}
+		case <-t.C:
 			rec.flushBroken.Store(true)
-			e.trouble.report("flush", "spans not flushed before the process dies: %v", printable(err))
+			e.trouble.report("flush", "spans not flushed before the process dies within %v", e.cfg.FlushTimeout)
+			return
 		}
-	case <-t.C:
-		rec.flushBroken.Store(true)
-		e.trouble.report("flush", "spans not flushed before the process dies within %v", e.cfg.FlushTimeout)
 	}
 }

@@ -1,9 +1,13 @@
 package exporter
 
 import (
+	"errors"
+	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 
+	"github.com/otelcoredumpy/otelcoredumpy/capture"
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 )
 
@@ -52,6 +56,98 @@ func (x excludes) matchAny(infos []dump.ErrorInfo) bool {
 	}
 	return false
 }
+
+// sentinels are the errors of Config.ExcludeIs.
+type sentinels []sentinel
+
+type sentinel struct {
+	err  error
+	info dump.ErrorInfo // as data shows it
+}
+
+func newSentinels(errs []error) sentinels {
+	var list sentinels
+	for _, err := range errs {
+		if err != nil {
+			list = append(list, sentinel{err, dump.ErrorInfo{Type: typeName(reflect.TypeOf(err)), Message: message(err)}})
+		}
+	}
+	return list
+}
+
+// match reports whether f is one of them. Of an error that the program hands in
+// errors.Is says that. Of what is merely seen, a panic's value is the same or an error is in
+// its chain with the same type and message; no method is called.
+func (list sentinels) match(f *failure) bool {
+	for i := range list {
+		s := &list[i]
+		if f.err != nil {
+			if is(f.err, s.err) {
+				return true
+			}
+			continue
+		}
+		if f.panicking && capture.PanicValueIs(s.err) {
+			return true
+		}
+		for _, info := range f.chain {
+			if info.Message == s.info.Message && (info.Type == s.info.Type || info.Type == shortType(s.info.Type)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// is is errors.Is, of errors that may panic.
+func is(err, target error) (ok bool) {
+	defer func() { _ = recover() }()
+	return errors.Is(err, target)
+}
+
+// panicChain describes a panic's value before phase one does, as far as that
+// needs none of the program's own methods: basic values, errors of the runtime, and those that errors.New
+// and fmt.Errorf make. complete says that nothing is left out.
+func panicChain(v any) (chain []dump.ErrorInfo, complete bool) {
+	if v == nil {
+		return nil, false
+	}
+	parent := -1
+	for len(chain) < maxChain {
+		t := reflect.TypeOf(v)
+		info := dump.ErrorInfo{Type: typeName(t), Parent: parent, Panic: parent < 0}
+		var inner error
+		complete = true
+		switch t {
+		case typeString:
+			info.Message = v.(string)
+		case typeErrorString, typeWrapError:
+			err := v.(error)
+			info.Message, inner = err.Error(), errors.Unwrap(err)
+		default:
+			switch err, ok := v.(runtime.Error); {
+			case ok && packageOf(strings.TrimPrefix(info.Type, "*")) == "runtime":
+				info.Message, info.Runtime = err.Error(), true
+			case t.PkgPath() == "" && t.Kind() <= reflect.Complex128:
+				info.Message = fmt.Sprint(v)
+			default:
+				complete = false
+			}
+		}
+		chain = append(chain, info)
+		if inner == nil {
+			return chain, complete
+		}
+		v, parent = inner, len(chain)-1
+	}
+	return chain, false
+}
+
+var (
+	typeString      = reflect.TypeFor[string]()
+	typeErrorString = reflect.TypeOf(errors.New(""))
+	typeWrapError   = reflect.TypeOf(fmt.Errorf("%w", errContained))
+)
 
 // shortType turns "*net/url.Error" into "*url.Error".
 func shortType(t string) string {

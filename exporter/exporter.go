@@ -9,11 +9,15 @@
 //     other ways in.
 //   - memory.go knows what was dumped lately, so that one failure makes one dump
 //     however many spans it goes through.
+//   - exclude.go, rule.go and sample.go leave out what the configuration leaves
+//     out; storm.go, with fingerprint.go and stack.go, what is like another
+//     failure that has a dump, and what is too much.
 //   - take.go runs phase one of the capture on the failing goroutine.
-//   - worker.go runs phase two, in the background or, if the process is about to
-//     die (dying.go), before the panic goes on.
+//   - worker.go runs phase two and stores, in the background or, if the process
+//     is about to die (dying.go), before the panic goes on; delivery.go follows
+//     a dump from the spool to its destination.
 //   - span.go and ownspan.go put the result on the failing span, and on a span of
-//     the dump's own.
+//     the dump's own; stats.go and telemetry.go count.
 //
 // What the package must never do: recover somebody else's panic, let one of
 // its own out, block a goroutine of the application longer than the configured
@@ -32,6 +36,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
 	sdkresource "go.opentelemetry.io/otel/sdk/resource"
 
 	"github.com/otelcoredumpy/otelcoredumpy/capture"
@@ -68,7 +73,10 @@ func (r realEngine) Snapshot(ev capture.Event) (Snapshot, error) {
 	return s, nil
 }
 
-// Store is the part of [sink.Sink] that writing needs.
+// Store is the part of [sink.Sink] that writing needs. A store that is a
+// [sink.Forwarder], a spool, keeps a dump safe and brings it to its destination later:
+// whoever owns it must have it call [Exporter.Delivered] then, for until then the
+// dump's own span stays open. It may also be a [sink.Router].
 type Store interface {
 	Put(ctx context.Context, id dump.Identity, src sink.Source) error
 	URI(id dump.Identity) string
@@ -92,6 +100,19 @@ type Config struct {
 	// of a pointer's type) or messages, which match whole or behind the last
 	// ": " of a wrapping message.
 	Exclude []string
+	// ExcludeIs lists errors that get no dump, such as context.Canceled: an error
+	// that is handed to RecordError if errors.Is finds one of them in it; a panic if its value is one; and
+	// what is merely seen (on a span, wrapped in a panic's value) if an
+	// error in it has the same type and message.
+	ExcludeIs []error
+	// Rules say which failures get a dump; see [Rule]. They are asked after
+	// Exclude and ExcludeIs.
+	Rules []Rule
+	// Sample says, by trigger, which fraction of the traces gets dumps of its panics and
+	// error spans. A trigger that is not in it counts as 1, which is all. The trace ID
+	// decides, so that all spans and all services of a trace agree; outside
+	// of a trace, chance. A panic that is about to end the process always gets its dump.
+	Sample map[dump.Trigger]float64
 	// IgnorePanics are panic values that get no dump and leave no trace on a
 	// span, compared by identity, such as http.ErrAbortHandler.
 	IgnorePanics []any
@@ -106,6 +127,19 @@ type Config struct {
 	// messages. nil leaves them as they are.
 	Redact func(text string) string
 
+	// Window is how long after a dump failures like that one get none, but refer
+	// to it. Failures are alike that come from the same place in the program,
+	// with the same types of errors, span name and, but for numbers and the like, message. Default 1 minute;
+	// less than 0: each gets its own. Neither this nor PerFailure or PerMinute applies to a
+	// panic that is about to end the process, or to Dump.
+	Window time.Duration
+	// PerFailure is how many dumps an hour failures that are alike get, a quarter of them (but at
+	// least three) at once. Default 20; less than 0: any number.
+	PerFailure int
+	// PerMinute is how many dumps are made a minute, a third of them (but at
+	// least three) at once. Default 30; less than 0: any number.
+	PerMinute int
+
 	// Pause is how long a failing goroutine waits for its turn if other
 	// captures are in phase one; then the dump is dropped. Default 50 ms.
 	Pause time.Duration
@@ -116,16 +150,28 @@ type Config struct {
 	// DyingPutTimeout bounds storing a dump while the process is dying.
 	// Default 3 s.
 	DyingPutTimeout time.Duration
+	// CrashUpload bounds the attempt to bring a dump to its destination while the
+	// process is dying, if the store is a spool. Default 3 s; less than 0: no attempt.
+	CrashUpload time.Duration
 	// FlushTimeout bounds the flush of spans while the process is dying.
 	// Default 1 s.
 	FlushTimeout time.Duration
 
-	// Queue is how many dumps may wait for phase two; more are dropped before
-	// phase one. Default 16.
+	// Queue is how many dumps may wait between phase one and the store; more are
+	// dropped before phase one. Default 16.
 	Queue int
+	// MaxPendingBytes bounds the memory that these hold, about: no capture
+	// begins while it is exceeded. Default 128 MiB.
+	MaxPendingBytes int64
 	// Remember is how many failures are remembered to recognise them on
 	// further spans. Default 1024.
 	Remember int
+
+	// MeterProvider gets metrics (docs/telemetry.md). Default: otel.GetMeterProvider.
+	MeterProvider metric.MeterProvider
+	// Spool says how much lies in the spool, for metrics; ok is false if that is
+	// not known. nil if there is no spool.
+	Spool func() (items int, bytes int64, ok bool)
 
 	// Logger gets a line when a dump cannot be made or stored, at most one a minute for
 	// each kind of trouble. Default: the error goes to otel.Handle.
@@ -156,8 +202,23 @@ func (c Config) withDefaults() Config {
 			*d.p = d.v
 		}
 	}
+	if c.CrashUpload == 0 {
+		c.CrashUpload = 3 * time.Second
+	}
+	if c.Window == 0 {
+		c.Window = time.Minute
+	}
+	if c.PerFailure == 0 {
+		c.PerFailure = 20
+	}
+	if c.PerMinute == 0 {
+		c.PerMinute = 30
+	}
 	if c.Queue <= 0 {
 		c.Queue = 16
+	}
+	if c.MaxPendingBytes <= 0 {
+		c.MaxPendingBytes = 128 << 20
 	}
 	if c.Remember <= 0 {
 		c.Remember = 1024
@@ -168,37 +229,51 @@ func (c Config) withDefaults() Config {
 // Exporter makes dumps of failures and hands them to a store. All methods are
 // safe for concurrent use, and do nothing on a nil Exporter.
 type Exporter struct {
-	cfg     Config
-	engine  Engine
-	store   Store
-	exclude excludes
-	recover recoverers
+	cfg       Config
+	engine    Engine
+	store     Store
+	spool     sink.Forwarder // the store, if it is one
+	exclude   excludes
+	sentinels sentinels
+	rules     rules
+	stacks    *stacks
+	prints    fingerprints
+	now       func() time.Time // of what storms and limits depend on
 
-	memory   *memory
-	cleanups *bounded[dump.SpanID, capture.PanicKey] // spans that began during a panic
-	watches  *bounded[dump.SpanID, *watchList]
-	own      *ownSpans
-	stats    counters
-	trouble  troubleLog
-	resource atomic.Pointer[sdkresource.Resource] // of the first span that was seen
+	memory    *memory
+	families  *families
+	survivors *bounded[uint64, time.Time]             // calls by which a panic came that the process survived
+	cleanups  *bounded[dump.SpanID, capture.PanicKey] // spans that began during a panic
+	watches   *bounded[dump.SpanID, *watchList]
+	own       *ownSpans
+	stats     counters
+	trouble   troubleLog
+
+	telemetry  *telemetry
+	deliveries deliveries
+	resource   atomic.Pointer[sdkresource.Resource] // of the first span that was seen
 
 	turn    chan struct{} // lock: the capture of an error that is in phase one
-	decide  chan struct{} // lock: finding and remembering a failure
+	inside  atomic.Int64  // failing goroutines in phase one or waiting for it
 	phases  tracker       // captures in phase one
 	pending atomic.Int64  // queued jobs and places reserved for one
-	queue   chan *job
-	jobs    tracker      // accepted and not yet settled
+	held    atomic.Int64  // bytes of the jobs that are not settled
+	queue   chan *job     // to be encoded
+	encoded chan *job     // to be stored
+	jobs    tracker       // accepted and not yet settled
+	last    chan struct{} // lock: a dying process's dump that is being written
+	deaths  deaths
 	stuck   atomic.Int64 // goroutines given up on
 	gate    sync.RWMutex // held for writing while closed or ended is set
 	closed  atomic.Bool  // no capture begins any more
-	ended   bool         // the background goroutine takes nothing more
+	ended   bool         // the background takes nothing more
 	stop    chan struct{}
 	stopped chan struct{}
 
 	successor atomic.Pointer[Exporter]
 }
 
-// New returns a running Exporter. It has one background goroutine until
+// New returns a running Exporter. It has a few background goroutines until
 // Shutdown.
 func New(engine Engine, store Store, cfg Config) (*Exporter, error) {
 	if engine == nil {
@@ -210,20 +285,30 @@ func New(engine Engine, store Store, cfg Config) (*Exporter, error) {
 	cfg = cfg.withDefaults()
 	e := &Exporter{
 		cfg: cfg, engine: engine, store: store,
-		exclude:  newExcludes(cfg.Exclude),
-		recover:  newRecoverers(cfg.RecoveredBy),
-		memory:   newMemory(cfg.Remember),
-		cleanups: newBounded[dump.SpanID, capture.PanicKey](cfg.Remember),
-		watches:  newBounded[dump.SpanID, *watchList](4 * cfg.Remember),
-		turn:     make(chan struct{}, 1),
-		decide:   make(chan struct{}, 1),
-		queue:    make(chan *job, cfg.Queue),
-		stop:     make(chan struct{}),
-		stopped:  make(chan struct{}),
+		exclude:   newExcludes(cfg.Exclude),
+		sentinels: newSentinels(cfg.ExcludeIs),
+		rules:     newRules(cfg.Rules),
+		stacks:    newStacks(cfg.RecoveredBy),
+		prints:    newFingerprints(),
+		now:       time.Now,
+		memory:    newMemory(cfg.Remember),
+		families:  newFamilies(&cfg),
+		survivors: newBounded[uint64, time.Time](256),
+		cleanups:  newBounded[dump.SpanID, capture.PanicKey](cfg.Remember),
+		watches:   newBounded[dump.SpanID, *watchList](4 * cfg.Remember),
+		turn:      make(chan struct{}, 1),
+		last:      make(chan struct{}, 1),
+		queue:     make(chan *job, cfg.Queue),
+		encoded:   make(chan *job, cfg.Queue),
+		stop:      make(chan struct{}),
+		stopped:   make(chan struct{}),
 	}
+	e.spool, _ = store.(sink.Forwarder)
 	e.trouble.logger = cfg.Logger
 	e.own = newOwnSpans()
-	go e.work()
+	e.telemetry = newTelemetry(e)
+	go e.encodeAll()
+	go e.storeAll()
 	return e, nil
 }
 
@@ -257,13 +342,16 @@ func (e *Exporter) Flush(ctx context.Context) error {
 	if e = e.current(); e == nil {
 		return nil
 	}
-	return e.jobs.wait(ctx)
+	err := e.jobs.wait(ctx)
+	e.telemetry.wait(ctx)
+	return err
 }
 
 // Shutdown makes no more dumps, waits until those that were begun are stored or
-// given up, or until ctx is done, and ends the background goroutine. What is
-// not stored by then is dropped; the error says how much. Spans go on through
-// the processors. A second Shutdown does nothing.
+// given up, or until ctx is done, and ends the background goroutines. What is
+// not stored by then is dropped; the error says how much. It does not wait for a
+// spool to deliver, and does not shut the store down: that comes
+// afterwards. Spans go on through the processors. A second Shutdown does nothing.
 func (e *Exporter) Shutdown(ctx context.Context) error {
 	if e == nil {
 		return nil
@@ -284,7 +372,15 @@ func (e *Exporter) Shutdown(ctx context.Context) error {
 	case <-ctx.Done(): // a store that does not return
 		err = errors.Join(err, ctx.Err())
 	}
+	e.endSpans()
+	e.telemetry.shutdown(ctx)
 	return err
+}
+
+// endSpans ends the dumps' own spans that wait for a delivery.
+func (e *Exporter) endSpans() {
+	defer e.contain("ending a span")
+	e.deliveries.endAll()
 }
 
 // contain is deferred where the package's own code runs on a goroutine of the

@@ -204,6 +204,9 @@ func newHarness(t *testing.T, change func(*Config), opts ...sdktrace.TracerProvi
 	cfg := DefaultConfig()
 	cfg.Timeout = 20 * time.Second // slow machines, race detector
 	cfg.Pause = 10 * time.Second
+	// Most tests are about single failures, however alike; those about storms
+	// set these anew.
+	cfg.Window, cfg.PerFailure, cfg.PerMinute = -1, -1, -1
 	cfg.Logger = slog.New(h.logs)
 	if change != nil {
 		change(&cfg)

@@ -32,7 +32,7 @@ func (e *Exporter) RecordError(ctx context.Context, err error, opts ...trace.Eve
 
 func (e *Exporter) recordError(ctx context.Context, span trace.Span, err error) {
 	defer e.contain("recording an error")
-	if !e.cfg.ErrorSpans || e.closed.Load() {
+	if e.closed.Load() {
 		return
 	}
 	if capture.PanicInFlight() {
@@ -41,17 +41,17 @@ func (e *Exporter) recordError(ctx context.Context, span trace.Span, err error) 
 		// yet, this is where most of it can be seen.
 		e.panicking(ctx, 0, false)
 	}
+	if !e.cfg.ErrorSpans {
+		return
+	}
 	ro, _ := span.(sdktrace.ReadOnlySpan)
 	f := newFailure(dump.TriggerErrorSpan, span.SpanContext(), ro, time.Now())
+	f.err, f.complete = err, true
 	f.chain = errorChain(err)
 	f.messages = messagesOf(f.chain)
 	f.event.Err, f.event.Message = err, f.chain[0].Message
 	f.event.Watches = watchesOf(ctx).watches()
-	rec := e.memory.find(&f.sighting)
-	if rec == nil {
-		rec, _ = e.take(f) // counted and reported there
-	}
-	e.annotate(span, rec)
+	e.annotate(span, e.recordOf(f))
 }
 
 // DumpOptions say how to make a dump that the program asks for.
@@ -109,24 +109,21 @@ func (e *Exporter) panicking(ctx context.Context, began Mark, dies bool) {
 	}
 	span := trace.SpanFromContext(ctx)
 	ro, _ := span.(sdktrace.ReadOnlySpan)
-	st := e.recover.inspect()
-	f := newFailure(dump.TriggerPanic, span.SpanContext(), ro, time.Now())
-	f.panicking, f.key, f.raised, f.dying = true, key, st.raised, dies || !st.recovers
+	f := e.newPanic(span.SpanContext(), ro, key, dies)
 	f.mark = began
 	f.event.Watches = watchesOf(ctx).watches()
-	rec := e.memory.find(&f.sighting)
-	if rec == nil {
-		rec, _ = e.take(f) // counted and reported there
-	} else if f.dying {
-		e.await(rec)
-	}
+	rec := e.recordOf(f)
 	if rec != nil {
 		e.annotatePanic(span, rec)
 	}
-	if f.dying {
-		if rec == nil {
-			rec = &record{}
-		}
-		e.flush(rec, e.own.list()...)
+	if !f.dying {
+		return
+	}
+	if rec == nil {
+		rec = &record{}
+	}
+	e.flush(rec, e.own.list()...)
+	if !dies {
+		e.survived(&f.place)
 	}
 }

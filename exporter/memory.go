@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -8,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelcoredumpy/otelcoredumpy/capture"
@@ -35,21 +37,43 @@ var lastMark atomic.Uint64
 // NewMark returns the present point. It is never zero.
 func NewMark() Mark { return Mark(lastMark.Load() + 1) }
 
-// record is a failure that was seen.
+// record is a failure that was seen. What is not atomic does not change once
+// the memory has it, but for messages, which the memory's lock protects.
 type record struct {
-	ref       Ref // zero: it is excluded
+	ref       Ref // where its dump is; the zero ID: it has none, because it is excluded
+	similar   bool
+	attrs     []attribute.KeyValue // for a span; nil: those of ref
 	at        time.Time
 	number    Mark
+	trace     dump.TraceID
+	span      dump.SpanID
 	panicking bool
 	key       capture.PanicKey
-	messages  []string       // of the error and of what it wraps, outermost first
-	reason    dump.ErrorInfo // the outermost; zero if unknown
-	where     dump.Location
+	messages  []string          // of the error and of what it wraps, outermost first
+	reason    dump.ErrorInfo    // the outermost; zero if unknown
+	where     dump.Location     // of a panic
 	link      trace.SpanContext // the dump's own span
 
 	done        chan struct{} // closed when the dump is stored or lost
 	seen        atomic.Int64  // when it was last seen, in Unix nanoseconds
+	told        atomic.Bool   // a further sighting has it
+	broken      atomic.Bool   // no dump was made after all
+	stored      atomic.Bool   // the store has it
+	forwarded   atomic.Bool   // its upload was tried before the process dies
 	flushBroken atomic.Bool   // flushing spans for it took too long once
+
+	slot int // in the memory's ring
+}
+
+// hasDump reports whether spans are told of a dump.
+func (r *record) hasDump() bool { return !r.ref.IsZero() }
+
+// attributes are what a span says of the dump.
+func (r *record) attributes() []attribute.KeyValue {
+	if r.attrs != nil {
+		return r.attrs
+	}
+	return r.ref.Attributes()
 }
 
 // sighting is what is known of a failure before it is captured.
@@ -62,7 +86,10 @@ type sighting struct {
 	key       capture.PanicKey
 	// raised is set on a panic that the runtime raised (a nil dereference, an
 	// index out of range), so that it cannot be an earlier one passed on.
-	raised   bool
+	raised bool
+	// dying is set if the process is about to die of it. Then the dump of a
+	// failure that was only like it is not enough.
+	dying    bool
 	messages []string // of the failing span or error; none if it has none
 }
 
@@ -84,17 +111,31 @@ type sighting struct {
 // first seen.
 // What began afterwards fails anew, with the same message or without: a
 // second attempt at the same thing is a failure of its own.
+//
+// Records without a dump of their own, of excluded failures and of those that
+// were like another, are kept apart, so that a storm of them does not push the
+// others out.
 type memory struct {
 	mu      sync.Mutex
-	ring    []*record
-	next    int
+	dumps   records
+	others  records
 	byTrace map[dump.TraceID][]*record // oldest first
 	byPanic map[capture.PanicKey]*record
 }
 
+// maxPerTrace is how many failures of one trace are looked at.
+const maxPerTrace = 64
+
+// records is a ring.
+type records struct {
+	ring []*record
+	next int
+}
+
 func newMemory(limit int) *memory {
 	return &memory{
-		ring: make([]*record, limit), byTrace: make(map[dump.TraceID][]*record), byPanic: make(map[capture.PanicKey]*record),
+		dumps: records{ring: make([]*record, limit)}, others: records{ring: make([]*record, limit)},
+		byTrace: make(map[dump.TraceID][]*record), byPanic: make(map[capture.PanicKey]*record),
 	}
 }
 
@@ -102,15 +143,67 @@ func newMemory(limit int) *memory {
 func (m *memory) remember(r *record) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if old := m.ring[m.next]; old != nil {
+	m.add(r)
+}
+
+// claim adds a record unless s, which it is of, is a further sighting of
+// another failure; then it returns that one. To find and to remember is one step, or two
+// goroutines that meet the same failure would both make a dump of it.
+func (m *memory) claim(s *sighting, r *record) *record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if old := m.look(s, r); old != nil {
+		return old
+	}
+	m.add(r)
+	return nil
+}
+
+// learned replaces the messages of a record. If they show that it is another
+// sighting of an earlier failure, learned returns that one.
+func (m *memory) learned(s *sighting, r *record) *record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(r.messages) == len(s.messages) {
+		return nil
+	}
+	r.messages = s.messages
+	return m.look(s, r)
+}
+
+// drop forgets a record.
+func (m *memory) drop(r *record) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l := m.ringOf(r); l.ring[r.slot] == r {
+		l.ring[r.slot] = nil
+		m.forget(r)
+	}
+}
+
+func (m *memory) ringOf(r *record) *records {
+	if r.similar || !r.hasDump() {
+		return &m.others
+	}
+	return &m.dumps
+}
+
+func (m *memory) add(r *record) {
+	l := m.ringOf(r)
+	if old := l.ring[l.next]; old != nil {
 		m.forget(old)
 	}
-	m.ring[m.next] = r
-	m.next = (m.next + 1) % len(m.ring)
+	r.slot = l.next
+	l.ring[l.next] = r
+	l.next = (l.next + 1) % len(l.ring)
 	r.seen.Store(r.at.UnixNano())
 	r.number = Mark(lastMark.Add(1))
-	if !r.ref.TraceID.IsZero() {
-		m.byTrace[r.ref.TraceID] = append(m.byTrace[r.ref.TraceID], r)
+	if !r.trace.IsZero() {
+		rs := m.byTrace[r.trace]
+		if len(rs) == maxPerTrace {
+			rs = slices.Delete(rs, 0, 1)
+		}
+		m.byTrace[r.trace] = append(rs, r)
 	}
 	if r.panicking {
 		m.byPanic[r.key] = r
@@ -121,18 +214,14 @@ func (m *memory) forget(old *record) {
 	if m.byPanic[old.key] == old {
 		delete(m.byPanic, old.key)
 	}
-	id := old.ref.TraceID
-	rs := m.byTrace[id]
-	for i, r := range rs {
-		if r == old {
-			rs = append(rs[:i:i], rs[i+1:]...)
-			break
+	rs := m.byTrace[old.trace]
+	if i := slices.Index(rs, old); i >= 0 {
+		rs = slices.Delete(rs, i, i+1)
+		if len(rs) == 0 {
+			delete(m.byTrace, old.trace)
+		} else {
+			m.byTrace[old.trace] = rs
 		}
-	}
-	if len(rs) == 0 {
-		delete(m.byTrace, id)
-	} else {
-		m.byTrace[id] = rs
 	}
 }
 
@@ -140,9 +229,15 @@ func (m *memory) forget(old *record) {
 func (m *memory) find(s *sighting) *record {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.look(s, nil)
+}
+
+// look does what find does, but does not find except.
+func (m *memory) look(s *sighting, except *record) *record {
 	if s.panicking {
-		if r := m.byPanic[s.key]; r != nil && r.samePanic(s) {
+		if r := m.byPanic[s.key]; r != nil && r != except && r.samePanic(s) && r.enough(s) {
 			r.seen.Store(time.Now().UnixNano())
+			r.told.Store(true)
 			return r
 		}
 	}
@@ -151,15 +246,19 @@ func (m *memory) find(s *sighting) *record {
 	}
 	rs := m.byTrace[s.trace]
 	for i := len(rs) - 1; i >= 0; i-- {
-		if r := rs[i]; r.after(s) && r.sameMessage(s) {
+		if r := rs[i]; r != except && r.after(s) && r.enough(s) && r.sameMessage(s) {
+			r.told.Store(true)
 			return r
 		}
 	}
 	return nil
 }
 
+// enough reports whether the failure's dump will do for s.
+func (r *record) enough(s *sighting) bool { return !s.dying || !r.similar }
+
 func (r *record) samePanic(s *sighting) bool {
-	mine := r.ref.TraceID
+	mine := r.trace
 	if mine != s.trace && !mine.IsZero() && !s.trace.IsZero() {
 		return false
 	}
@@ -178,7 +277,7 @@ func (r *record) sameMessage(s *sighting) bool {
 		return !s.panicking // of a panic, nothing to know is no sign
 	}
 	if len(r.messages) == 0 {
-		return r.ref.SpanID == s.span
+		return r.span == s.span
 	}
 	for _, m := range s.messages {
 		if containsWords(m, r.messages[0]) {

@@ -2,6 +2,8 @@ package exporter
 
 import (
 	"context"
+	"encoding/binary"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,9 +26,24 @@ const SpanName = "coredumpy.dump"
 const (
 	AttrDumpSize     = attribute.Key("coredumpy.dump.size")     // bytes
 	AttrDumpSink     = attribute.Key("coredumpy.dump.sink")     // the store, in words
-	AttrDumpOutcome  = attribute.Key("coredumpy.dump.outcome")  // "stored", "failed" or "dropped"
 	AttrDumpPause    = attribute.Key("coredumpy.dump.pause")    // seconds that the failing goroutine waited
 	AttrDumpDuration = attribute.Key("coredumpy.dump.duration") // seconds from the failure until it was stored
+	// AttrDumpOutcome is "stored", "failed" or "dropped". If the store is a spool it
+	// is, instead of "stored", "delivered", "spooled" (not delivered as long as
+	// the span was kept open), or what the spool calls it if the dump was lost there.
+	AttrDumpOutcome = attribute.Key("coredumpy.dump.outcome")
+	// AttrDumpUpload is how many seconds it was in the spool.
+	AttrDumpUpload = attribute.Key("coredumpy.dump.upload.duration")
+	// AttrDumpSuppressed is how many failures like this one have referred to
+	// the dump until the span ended. It is not set if none has.
+	AttrDumpSuppressed = attribute.Key("coredumpy.dump.suppressed")
+)
+
+// Events of a dump's own span.
+const (
+	eventSpooled   = "coredumpy.dump.spooled"
+	eventDelivered = "coredumpy.dump.delivered"
+	eventLost      = "coredumpy.dump.lost" // by the spool
 )
 
 // ownSpans makes the dumps' own spans and hands them to the processors that
@@ -50,6 +67,7 @@ func newOwnSpans() *ownSpans {
 		sdktrace.WithSampler(sdktrace.AlwaysSample()),
 		// The resource is that of the failing span; see OnEnd.
 		sdktrace.WithResource(sdkresource.Empty()),
+		sdktrace.WithIDGenerator(ownIDs{}),
 		sdktrace.WithSpanProcessor(o),
 	)
 	o.tracer = provider.Tracer(scopeName)
@@ -93,22 +111,61 @@ func (o *ownSpans) list() []sdktrace.SpanProcessor {
 	return nil
 }
 
-// start begins the own span of a dump of the failing span sc. It returns nil
-// if no span of ours goes anywhere.
-func (o *ownSpans) start(at time.Time, ref Ref, sc trace.SpanContext, res *sdkresource.Resource) trace.Span {
+// newContext returns the identity of a span that is to be started later: the
+// link to a dump's own span is needed before anything is known of the dump. It is not
+// valid if no span of ours goes anywhere.
+func (o *ownSpans) newContext() trace.SpanContext {
 	if len(o.list()) == 0 {
+		return trace.SpanContext{}
+	}
+	t, s := newIDs()
+	return trace.NewSpanContext(trace.SpanContextConfig{TraceID: t, SpanID: s, TraceFlags: trace.FlagsSampled})
+}
+
+// ownIDs gives a span the identity that is in its context.
+type ownIDs struct{}
+
+type ownIDsKey struct{}
+
+// NewIDs implements sdktrace.IDGenerator.
+func (ownIDs) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
+	if sc, ok := ctx.Value(ownIDsKey{}).(trace.SpanContext); ok {
+		return sc.TraceID(), sc.SpanID()
+	}
+	return newIDs()
+}
+
+// NewSpanID implements sdktrace.IDGenerator.
+func (ownIDs) NewSpanID(context.Context, trace.TraceID) trace.SpanID {
+	_, s := newIDs()
+	return s
+}
+
+func newIDs() (t trace.TraceID, s trace.SpanID) {
+	for !t.IsValid() || !s.IsValid() {
+		binary.NativeEndian.PutUint64(t[:8], rand.Uint64())
+		binary.NativeEndian.PutUint64(t[8:], rand.Uint64())
+		binary.NativeEndian.PutUint64(s[:], rand.Uint64())
+	}
+	return t, s
+}
+
+// start begins the own span of a dump of the failing span sc. It returns nil
+// if it has none.
+func (o *ownSpans) start(at time.Time, rec *record, sc trace.SpanContext, res *sdkresource.Resource) trace.Span {
+	if !rec.link.IsValid() {
 		return nil
 	}
 	opts := []trace.SpanStartOption{
-		trace.WithNewRoot(), trace.WithTimestamp(at), trace.WithAttributes(ref.Attributes()...),
+		trace.WithNewRoot(), trace.WithTimestamp(at), trace.WithAttributes(rec.ref.Attributes()...),
 	}
 	if sc.IsValid() {
-		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: sc, Attributes: linkAttributes(ref)}))
+		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: sc, Attributes: linkAttributes(rec.ref)}))
 	}
-	_, span := o.tracer.Start(context.Background(), SpanName, opts...)
 	if res != nil {
-		o.resources.Store(span.SpanContext().SpanID(), res)
+		o.resources.Store(rec.link.SpanID(), res)
 	}
+	_, span := o.tracer.Start(context.WithValue(context.Background(), ownIDsKey{}, rec.link), SpanName, opts...)
 	return span
 }
 
@@ -119,21 +176,21 @@ type outcome struct {
 	err    error
 }
 
-// end ends the span of a dump.
-func (o *ownSpans) end(span trace.Span, store string, began time.Time, pause time.Duration, res outcome) {
-	if span == nil {
-		return
-	}
-	word := outcomeStored
+// word returns the outcome in a word.
+func (res outcome) word() string {
 	switch res.reason {
 	case "":
-	case DropShutdown:
-		word = outcomeDropped
-	default:
-		word = outcomeFailed
+		return outcomeStored
+	case DropShutdown, DropBusy, DropCapture, DropMemory, outcomeExcluded, outcomeSame:
+		return outcomeDropped
 	}
+	return outcomeFailed
+}
+
+// describe puts on the span of a dump what is known of it once it is stored or lost.
+func (o *ownSpans) describe(span trace.Span, store string, began time.Time, pause time.Duration, res outcome) {
 	span.SetAttributes(
-		AttrDumpOutcome.String(word), AttrDumpSink.String(store),
+		AttrDumpOutcome.String(res.word()), AttrDumpSink.String(store),
 		AttrDumpPause.Float64(pause.Seconds()), AttrDumpDuration.Float64(time.Since(began).Seconds()),
 	)
 	if res.size > 0 {
@@ -142,7 +199,6 @@ func (o *ownSpans) end(span trace.Span, store string, began time.Time, pause tim
 	if res.reason != "" {
 		span.SetStatus(codes.Error, shorten(res.reason+": "+printable(res.err), maxMessage))
 	}
-	span.End()
 }
 
 // OnStart implements sdktrace.SpanProcessor for the own provider.

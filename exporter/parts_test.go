@@ -142,14 +142,14 @@ func TestViewerURL(t *testing.T) {
 }
 
 func TestRecoverers(t *testing.T) {
-	r := newRecoverers([]string{"example.com/w.(*Pool).run"})
+	r := newStacks([]string{"example.com/w.(*Pool).run"})
 	for name, want := range map[string]bool{
 		"net/http.(*conn).serve": true, "net/http.(*conn).serve2": false, "net/http.(*timeoutHandler).ServeHTTP.func1": true,
 		"example.com/w.(*Pool).run.func2.1": true, "example.com/w.(*Pool).run.gowrap1": true, "example.com/w.(*Pool).run.Close": false,
 		"main.main": false, "": false, "example.com/w.(*Pool).run.func1-range2": true,
 	} {
-		if got := r.has(name); got != want {
-			t.Errorf("has(%q) = %v", name, got)
+		if got := r.knows(name); got != want {
+			t.Errorf("knows(%q) = %v", name, got)
 		}
 	}
 	KnownRecoverers()[0] = "changed"
@@ -159,27 +159,27 @@ func TestRecoverers(t *testing.T) {
 }
 
 func TestInspectDeepStacks(t *testing.T) {
-	r := newRecoverers([]string{"github.com/otelcoredumpy/otelcoredumpy/exporter.serve"})
+	r := newStacks([]string{"github.com/otelcoredumpy/otelcoredumpy/exporter.serve"})
 	for _, depth := range []int{1, 400, 600, 20_000} {
-		var got panicStack
+		var got place
 		serve(func() {
-			defer func() { got = r.inspect() }()
+			defer func() { got = r.panicked() }()
 			recurse(depth)
 		})
 		if !got.recovers || got.raised {
 			t.Errorf("depth %d: %+v", depth, got)
 		}
 	}
-	var got panicStack
+	var got place
 	caught(func() {
-		defer func() { got = r.inspect() }()
+		defer func() { got = r.panicked() }()
 		failing.NilMap(nil)
 	})
 	if got.recovers || !got.raised {
 		t.Errorf("a write to a nil map: %+v", got)
 	}
 	caught(func() {
-		defer func() { got = r.inspect() }()
+		defer func() { got = r.panicked() }()
 		failing.NilDereference(nil)
 	})
 	if !got.raised {
@@ -233,7 +233,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	for i := range 10 {
 		m.remember(&record{
 			at: at, panicking: true, key: capture.PanicKey{}, messages: []string{fmt.Sprint("error ", i)},
-			ref: Ref{Identity: dump.Identity{ID: dump.NewID(), TraceID: trace}},
+			trace: trace, ref: Ref{Identity: dump.Identity{ID: dump.NewID()}},
 		})
 	}
 	if len(m.byTrace[trace]) != 4 || len(m.byPanic) != 1 {
@@ -246,7 +246,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Error("not found")
 	}
 	for range 4 {
-		m.remember(&record{at: at, ref: Ref{Identity: dump.Identity{TraceID: dump.TraceID{2}}}})
+		m.remember(&record{at: at, trace: dump.TraceID{2}, ref: Ref{Identity: dump.Identity{ID: dump.NewID()}}})
 	}
 	if len(m.byTrace) != 1 || len(m.byPanic) != 0 {
 		t.Errorf("%d traces, %d panics", len(m.byTrace), len(m.byPanic))

@@ -73,10 +73,12 @@ func (p *Processor) noteStart(parent context.Context, s sdktrace.ReadWriteSpan) 
 // the frames that it comes from are still there.
 func (p *Processor) OnEnd(s sdktrace.ReadOnlySpan) {
 	if capture.PanicInFlight() || s.Status().Code == codes.Error {
-		out, flush := p.exporter.current().failing(s)
+		e := p.exporter.current()
+		out, end := e.failing(s)
 		p.next.OnEnd(out)
-		if flush != nil {
-			p.exporter.current().flush(flush, p.next)
+		if end != nil {
+			e.flush(end.rec, p.next)
+			e.survived(&end.place)
 		}
 		return
 	}
@@ -91,6 +93,7 @@ func (p *Processor) OnEnd(s sdktrace.ReadOnlySpan) {
 func (p *Processor) Shutdown(ctx context.Context) error {
 	e := p.exporter.current()
 	e.waitALittle(ctx)
+	e.endSpans()
 	p.exporter.own.remove(p.next)
 	if e != p.exporter {
 		e.own.remove(p.next)
@@ -117,9 +120,9 @@ func (e *Exporter) waitALittle(ctx context.Context) {
 }
 
 // failing looks into a span that may have failed and returns it as it is to go
-// on. If the process is about to die it also returns the failure for which the spans
+// on. If the process is about to die it also returns what for, and the spans
 // must be flushed.
-func (e *Exporter) failing(s sdktrace.ReadOnlySpan) (out sdktrace.ReadOnlySpan, flush *record) {
+func (e *Exporter) failing(s sdktrace.ReadOnlySpan) (out sdktrace.ReadOnlySpan, end *death) {
 	out = s
 	defer e.contain("looking into a span")
 	if s.InstrumentationScope().Name == scopeName || e.closed.Load() {
@@ -153,27 +156,24 @@ func (e *Exporter) ignored() bool {
 	return false
 }
 
+// death is a panic that is about to end the process.
+type death struct {
+	rec   *record
+	place place
+}
+
 // panicked handles a span that a panic ended.
-func (e *Exporter) panicked(s sdktrace.ReadOnlySpan, key capture.PanicKey, list *watchList) (sdktrace.ReadOnlySpan, *record) {
-	st := e.recover.inspect()
-	f := newFailure(dump.TriggerPanic, s.SpanContext(), s, time.Now())
-	f.ended, f.panicking, f.key, f.raised, f.dying = true, true, key, st.raised, !st.recovers
+func (e *Exporter) panicked(s sdktrace.ReadOnlySpan, key capture.PanicKey, list *watchList) (sdktrace.ReadOnlySpan, *death) {
+	f := e.newPanic(s.SpanContext(), s, key, false)
+	f.ended = true
 	f.event.Watches = list.watches()
 	if info, ok := panicEventOf(s); ok {
-		f.chain = []dump.ErrorInfo{info}
+		f.chain = append([]dump.ErrorInfo{info}, f.chain[min(1, len(f.chain)):]...)
 		f.messages = messagesOf(f.chain)
 		f.event.Message = info.Message
 	}
-	rec := e.memory.find(&f.sighting)
-	if rec != nil {
-		e.stats.joined()
-		if f.dying {
-			e.await(rec)
-		}
-	} else {
-		rec, _ = e.take(f) // counted and reported there
-	}
-	if rec != nil && rec.ref.IsZero() {
+	rec := e.recordOf(f)
+	if rec != nil && !rec.hasDump() {
 		return s, nil // excluded: the span stays as it is
 	}
 	out := e.mark(s, rec, true, f.chain)
@@ -183,26 +183,44 @@ func (e *Exporter) panicked(s sdktrace.ReadOnlySpan, key capture.PanicKey, list 
 	if rec == nil {
 		rec = &record{} // the span must get out all the same
 	}
-	return out, rec
+	return out, &death{rec, f.place}
 }
 
 // errored handles a span that ended with status Error.
 func (e *Exporter) errored(s sdktrace.ReadOnlySpan, list *watchList) sdktrace.ReadOnlySpan {
 	f := newFailure(dump.TriggerErrorSpan, s.SpanContext(), s, time.Now())
-	f.ended = true
+	f.ended, f.complete = true, true
 	f.chain, f.messages = errorsOf(s)
 	if len(f.chain) > 0 {
 		f.event.ErrorType, f.event.Message = f.chain[0].Type, f.chain[0].Message
 	}
 	f.event.Watches = list.watches()
-	rec := e.memory.find(&f.sighting)
-	if rec != nil {
-		e.stats.joined()
-	} else if rec, _ = e.take(f); rec == nil {
-		return s
-	}
-	if rec.ref.IsZero() {
+	rec := e.recordOf(f)
+	if rec == nil || !rec.hasDump() {
 		return s
 	}
 	return e.mark(s, rec, false, f.chain)
+}
+
+// recordOf returns the record of a failure that was seen: that of an earlier
+// sighting or of the dump that is made now. It is nil if there is none, and has no
+// dump if the failure is excluded. Everything is counted and reported here or
+// below.
+func (e *Exporter) recordOf(f *failure) *record {
+	rec := e.memory.find(&f.sighting)
+	if rec != nil && f.dying && rec.hasDump() {
+		e.await(rec)
+		if rec.broken.Load() {
+			rec = nil
+		}
+	}
+	switch {
+	case rec != nil:
+		e.stats.joined(f.trigger)
+	case f.dying:
+		rec = e.lastWords(f)
+	default:
+		rec, _ = e.take(f)
+	}
+	return rec
 }

@@ -25,6 +25,10 @@ func (r Ref) IsZero() bool { return r.ID.IsZero() }
 
 // The attributes of a failing span that say where its dump is.
 const (
+	// AttrDumpSimilar is true on a span that has no dump of its own. The dump
+	// that it refers to is of a failure like its own, of another request.
+	AttrDumpSimilar = attribute.Key("coredumpy.dump.similar")
+
 	AttrDumpID      = attribute.Key("coredumpy.dump.id")
 	AttrDumpURL     = attribute.Key("coredumpy.dump.url")
 	AttrDumpURI     = attribute.Key("coredumpy.dump.uri")

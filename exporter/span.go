@@ -1,6 +1,8 @@
 package exporter
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -44,9 +46,9 @@ func (s *failedSpan) Status() sdktrace.Status          { return s.status }
 func (e *Exporter) mark(s sdktrace.ReadOnlySpan, rec *record, panicked bool, chain []dump.ErrorInfo) sdktrace.ReadOnlySpan {
 	out := &failedSpan{ReadOnlySpan: s, attributes: s.Attributes(), links: s.Links(), events: s.Events(), status: s.Status()}
 	var add []attribute.KeyValue
-	if rec != nil && !rec.ref.IsZero() {
+	if rec != nil && rec.hasDump() {
 		if !hasDump(out.attributes, rec.ref) {
-			add = rec.ref.Attributes()
+			add = slices.Clip(rec.attributes())
 			if rec.link.IsValid() {
 				out.links = append(out.links[:len(out.links):len(out.links)], sdktrace.Link{SpanContext: rec.link, Attributes: linkAttributes(rec.ref)})
 			}
@@ -67,7 +69,7 @@ func (e *Exporter) mark(s sdktrace.ReadOnlySpan, rec *record, panicked bool, cha
 	}
 	// The SDK has no event of a panic if End was not deferred directly, or of
 	// one that was recovered before.
-	if here := rec != nil && rec.panicking && rec.ref.SpanID == dump.SpanID(s.SpanContext().SpanID()); panicked || here {
+	if here := rec != nil && rec.panicking && rec.span == dump.SpanID(s.SpanContext().SpanID()); panicked || here {
 		if !hasPanicEvent(s, reason) && (reason.Type != "" || reason.Message != "") {
 			at := s.EndTime()
 			if rec != nil && rec.at.Before(at) {
@@ -82,13 +84,13 @@ func (e *Exporter) mark(s sdktrace.ReadOnlySpan, rec *record, panicked bool, cha
 
 // annotate puts the dump's address on a live span.
 func (e *Exporter) annotate(span trace.Span, rec *record) {
-	if rec == nil || rec.ref.IsZero() || !span.IsRecording() {
+	if rec == nil || !rec.hasDump() || !span.IsRecording() {
 		return
 	}
 	if ro, ok := span.(sdktrace.ReadOnlySpan); ok && hasDump(ro.Attributes(), rec.ref) {
 		return
 	}
-	span.SetAttributes(rec.ref.Attributes()...)
+	span.SetAttributes(rec.attributes()...)
 	if rec.link.IsValid() {
 		span.AddLink(trace.Link{SpanContext: rec.link, Attributes: linkAttributes(rec.ref)})
 	}
@@ -98,7 +100,7 @@ func (e *Exporter) annotate(span trace.Span, rec *record) {
 // the SDK, or to mark if that does not do it.
 func (e *Exporter) annotatePanic(span trace.Span, rec *record) {
 	e.annotate(span, rec)
-	if rec.ref.IsZero() || !span.IsRecording() {
+	if !rec.hasDump() || !span.IsRecording() {
 		return
 	}
 	span.SetAttributes(codeAttributes(rec.where)...)
@@ -259,7 +261,7 @@ func errorType(s sdktrace.ReadOnlySpan) string {
 
 // headerOf returns what this package knows for a dump's header. The engine
 // fills in the rest.
-func headerOf(f *failure, ref Ref, res *sdkresource.Resource) *dump.Header {
+func headerOf(f *failure, ref Ref, res *sdkresource.Resource, a *admission) *dump.Header {
 	h := &dump.Header{
 		Identity: ref.Identity, Time: f.at.UTC(), Trigger: f.trigger, Name: f.name, Description: f.description,
 	}
@@ -271,6 +273,13 @@ func headerOf(f *failure, ref Ref, res *sdkresource.Resource) *dump.Header {
 	}
 	if res != nil {
 		h.Resource = keyValues(res.Attributes())
+	}
+	if a.missed > 0 {
+		h.Missing = []dump.Missing{{
+			What: "dumps of similar failures",
+			Why:  fmt.Sprintf("%d failures like this one since %s had none of their own", a.missed, a.since.UTC().Format(time.RFC3339)),
+			Hint: "limit.window, limit.per_failure and limit.per_minute decide how many have",
+		}}
 	}
 	return h
 }
@@ -319,5 +328,5 @@ func keyValues(kvs []attribute.KeyValue) []dump.KeyValue {
 // startOwn begins the dump's own span.
 func (e *Exporter) startOwn(f *failure, rec *record, res *sdkresource.Resource) (span trace.Span) {
 	defer e.contain("starting a span")
-	return e.own.start(f.at, rec.ref, f.sc, res)
+	return e.own.start(f.at, rec, f.sc, res)
 }

@@ -31,6 +31,9 @@ type troubleKind struct {
 	skipped int
 }
 
+// maxKinds is how many kinds are told apart; there should be fewer.
+const maxKinds = 100
+
 // report logs the message unless one of the same kind was logged within the
 // last minute. There is a fixed number of kinds.
 func (t *troubleLog) report(kind, format string, args ...any) {
@@ -43,6 +46,10 @@ func (t *troubleLog) report(kind, format string, args ...any) {
 		t.kinds = make(map[string]*troubleKind)
 	}
 	k := t.kinds[kind]
+	if k == nil && len(t.kinds) >= maxKinds {
+		kind = ""
+		k = t.kinds[kind]
+	}
 	if k == nil {
 		k = &troubleKind{}
 		t.kinds[kind] = k

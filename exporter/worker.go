@@ -22,21 +22,31 @@ type job struct {
 	extra  func() *dump.Extra // called in phase two
 	span   trace.Span         // the dump's own, nil if it has none
 	pause  time.Duration
+	family *family // nil if it has none
+	queued bool    // it has a place in the queue
+	data   []byte  // the dump, once it is encoded
+	held   int64   // bytes that it counts with
 
 	settled atomic.Bool
 }
 
-func (e *Exporter) newJob(f *failure, rec *record, snap Snapshot) *job {
-	rec.ref.URI = e.uri(rec.ref.Identity)
+func (e *Exporter) newJob(f *failure, rec *record, snap Snapshot, a *admission) *job {
 	res := e.resourceOf(f)
 	j := &job{
-		rec: rec, snap: snap, header: headerOf(f, rec.ref, res), extra: extraOf(f), pause: snap.Pause(),
-		span: e.startOwn(f, rec, res),
+		rec: rec, snap: snap, header: headerOf(f, rec.ref, res, a), extra: extraOf(f), pause: snap.Pause(),
+		family: a.family, queued: !f.dying, span: e.startOwn(f, rec, res),
 	}
-	if j.span != nil {
-		rec.link = j.span.SpanContext()
+	if s, ok := snap.(interface{ Bytes() int64 }); ok {
+		e.hold(j, s.Bytes())
 	}
+	e.jobs.add() // last: who fails before this has no job that must be settled
 	return j
+}
+
+// hold sets how much memory a job counts with.
+func (e *Exporter) hold(j *job, n int64) {
+	e.held.Add(n - j.held)
+	j.held = n
 }
 
 // reserve takes a place in the queue.
@@ -48,36 +58,45 @@ func (e *Exporter) reserve() bool {
 	return true
 }
 
-// enqueue hands a job, which has a place in the queue, over to the background
-// goroutine. It does not block. If the goroutine takes no more, the job is
-// settled.
+// free gives a job's place in the queue back.
+func (e *Exporter) free(j *job) {
+	if j.queued {
+		j.queued = false
+		e.pending.Add(-1)
+	}
+}
+
+// enqueue hands a job, which has a place in the queue, over to the background.
+// It does not block. If the background takes no more, the job is settled.
 func (e *Exporter) enqueue(j *job) {
 	e.gate.RLock()
 	defer e.gate.RUnlock()
 	if e.ended {
-		e.pending.Add(-1)
-		j.snap.Release()
-		e.settle(j, outcome{reason: DropShutdown, err: errShutdown})
+		e.abandon(j)
 		return
 	}
 	e.queue <- j
 }
 
-// work is the background goroutine: one dump after the other.
-func (e *Exporter) work() {
-	defer close(e.stopped)
+// The background is two goroutines, one that encodes and one that stores, so
+// that a slow disk or bucket does not keep snapshots waiting, which are larger
+// than the dumps that become of them. A job's place in the queue is free when it is being
+// stored, so Config.Queue bounds what lies between phase one and the store.
+
+// encodeAll is the goroutine that encodes, one dump after the other.
+func (e *Exporter) encodeAll() {
+	defer close(e.encoded)
 	for {
 		select {
 		case j := <-e.queue:
-			e.pending.Add(-1)
-			e.write(j, e.cfg.PutTimeout)
+			if e.encodeOne(j, e.cfg.PutTimeout) {
+				e.encoded <- j // has room for as many as there are places
+			}
 		case <-e.stop:
 			for {
 				select {
 				case j := <-e.queue:
-					e.pending.Add(-1)
-					j.snap.Release()
-					e.settle(j, outcome{reason: DropShutdown, err: errShutdown})
+					e.abandon(j)
 				default:
 					return
 				}
@@ -86,35 +105,136 @@ func (e *Exporter) work() {
 	}
 }
 
+// storeAll is the goroutine that stores.
+func (e *Exporter) storeAll() {
+	defer close(e.stopped)
+	for j := range e.encoded {
+		e.free(j)
+		select {
+		case <-e.stop:
+			e.abandon(j)
+		default:
+			e.storeOne(j, e.cfg.PutTimeout)
+		}
+	}
+}
+
+// abandon ends a job that the shutdown does not wait for.
+func (e *Exporter) abandon(j *job) {
+	j.snap.Release()
+	e.settle(j, outcome{reason: DropShutdown, err: errShutdown})
+}
+
 // writeNow writes a dump of a dying process, and waits as long for those that
 // came before as there is time left.
 func (e *Exporter) writeNow(j *job) {
-	ctx, cancel := context.WithTimeout(context.Background(), e.cfg.Timeout+e.cfg.DyingPutTimeout)
+	limit := e.cfg.Timeout + e.cfg.DyingPutTimeout
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	e.write(j, e.cfg.DyingPutTimeout)
+	// Several goroutines may die at once. To encode takes memory, so they take
+	// turns, but no longer than they have time.
+	turn := enter(e.last, limit)
+	encoded := e.encodeOne(j, e.cfg.DyingPutTimeout)
+	if turn {
+		leave(e.last)
+	}
+	if encoded {
+		e.storeOne(j, e.cfg.DyingPutTimeout)
+		e.forward(j.rec)
+	}
 	_ = e.jobs.wait(ctx)
 }
 
-// write runs phase two and stores the dump. It returns when that is done, or
-// when it takes too long; a store that does not heed its context is left
-// behind on a goroutine of its own.
-func (e *Exporter) write(j *job, putTimeout time.Duration) {
-	if e.stuck.Load() >= maxStuck {
+// encodeOne runs phase two. It reports whether there is something to store;
+// otherwise the job is settled. Config.Timeout is for reading memory; to write
+// what was read takes longer, so there is more time until the job is left behind.
+func (e *Exporter) encodeOne(j *job, more time.Duration) bool {
+	if e.blocked(j) {
 		j.snap.Release()
-		e.settle(j, outcome{reason: FailStuck, err: fmt.Errorf("%d earlier dumps are still blocked in %s", maxStuck, e.storeName())})
+		return false
+	}
+	var data []byte
+	var err error
+	limit := e.cfg.Timeout + more
+	if !e.within(limit, func(ctx context.Context) { data, err = e.encode(ctx, j) }) {
+		e.lateJob(j, "encoded", limit)
+		return false
+	}
+	if err != nil {
+		e.settle(j, outcome{reason: FailEncode, err: err})
+		return false
+	}
+	j.data = data
+	j.snap, j.header, j.extra = released{}, nil, nil
+	e.hold(j, int64(cap(data)))
+	return true
+}
+
+// storeOne stores an encoded dump, and settles the job.
+func (e *Exporter) storeOne(j *job, limit time.Duration) {
+	if e.blocked(j) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), e.cfg.Timeout+putTimeout)
+	id := j.rec.ref.Identity
+	src := bytes.NewReader(j.data)
+	if e.spool != nil && j.span != nil {
+		e.deliveries.expect(id.ID)
+	}
+	var panicked bool
+	var err error
+	if !e.within(limit, func(ctx context.Context) { panicked, err = e.put(ctx, id, src) }) {
+		e.lateJob(j, "stored in "+e.storeName(), limit)
+		return
+	}
+	res := outcome{size: src.Size(), err: err}
+	switch {
+	case panicked:
+		res.reason = FailSinkPanic
+	case errors.Is(err, context.DeadlineExceeded):
+		res.reason = FailTimeout
+	case err != nil:
+		res.reason = FailSink
+	}
+	e.settle(j, res)
+}
+
+// blocked settles a job that is not tried any more, because too many before it
+// were left behind.
+func (e *Exporter) blocked(j *job) bool {
+	if e.stuck.Load() < maxStuck {
+		return false
+	}
+	e.settle(j, outcome{reason: FailStuck, err: fmt.Errorf("%d earlier dumps are still blocked in %s", maxStuck, e.storeName())})
+	return true
+}
+
+// lateJob settles a job that was left behind.
+func (e *Exporter) lateJob(j *job, done string, limit time.Duration) {
+	select {
+	case <-e.stop:
+		e.settle(j, outcome{reason: DropShutdown, err: fmt.Errorf("not %s before the shutdown", done)})
+	default:
+		e.settle(j, outcome{reason: FailTimeout, err: fmt.Errorf("not %s within %v", done, limit)})
+	}
+}
+
+// grace is how long within waits for what should have ended.
+const grace = 250 * time.Millisecond
+
+// within runs f, which should heed its context, and reports whether it has
+// returned in time. One that has not is left behind on a goroutine of its own; what it
+// writes to must not be looked at then.
+func (e *Exporter) within(limit time.Duration, f func(ctx context.Context)) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer e.contain("telling of a dump")
-		e.settle(j, e.encodeAndPut(ctx, j, putTimeout))
+		f(ctx)
 	}()
 	select {
 	case <-done:
-		return
+		return true
 	case <-ctx.Done():
 	case <-e.stop:
 		cancel()
@@ -124,7 +244,7 @@ func (e *Exporter) write(j *job, putTimeout time.Duration) {
 	defer grace.Stop()
 	select {
 	case <-done:
-		return
+		return true
 	case <-grace.C:
 	}
 	e.stuck.Add(1)
@@ -132,41 +252,15 @@ func (e *Exporter) write(j *job, putTimeout time.Duration) {
 		<-done
 		e.stuck.Add(-1)
 	}()
-	select {
-	case <-e.stop:
-		e.settle(j, outcome{reason: DropShutdown, err: fmt.Errorf("not stored in %s before the shutdown", e.storeName())})
-	default:
-		e.settle(j, outcome{reason: FailTimeout, err: fmt.Errorf("not stored in %s within %v", e.storeName(), e.cfg.Timeout+putTimeout)})
-	}
+	return false
 }
 
-// grace is how long write waits for what should have ended.
-const grace = 250 * time.Millisecond
-
-func (e *Exporter) encodeAndPut(ctx context.Context, j *job, putTimeout time.Duration) outcome {
-	// A dump is written to memory: it is compressed, so it is small against
-	// what was captured, and no disk can be full or hold a secret half written.
-	var buf bytes.Buffer
-	if err := e.encode(ctx, j, &buf); err != nil {
-		return outcome{reason: FailEncode, err: err}
-	}
-	src := bytes.NewReader(buf.Bytes())
-	ctx, cancel := context.WithTimeout(ctx, putTimeout)
-	defer cancel()
-	panicked, err := e.put(ctx, j.rec.ref.Identity, src)
-	switch {
-	case panicked:
-		return outcome{size: src.Size(), reason: FailSinkPanic, err: err}
-	case errors.Is(err, context.DeadlineExceeded):
-		return outcome{size: src.Size(), reason: FailTimeout, err: err}
-	case err != nil:
-		return outcome{size: src.Size(), reason: FailSink, err: err}
-	}
-	return outcome{size: src.Size()}
-}
-
-func (e *Exporter) encode(ctx context.Context, j *job, buf *bytes.Buffer) (err error) {
-	defer j.snap.Release()
+// encode returns the dump. It is written to memory: it is compressed, so it is
+// small against what was captured, and no disk can be full or hold a secret half
+// written.
+func (e *Exporter) encode(ctx context.Context, j *job) (data []byte, err error) {
+	snap := j.snap
+	defer snap.Release()
 	defer func() {
 		if r := recover(); r != nil {
 			e.stats.contained()
@@ -175,9 +269,31 @@ func (e *Exporter) encode(ctx context.Context, j *job, buf *bytes.Buffer) (err e
 	}()
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.Timeout)
 	defer cancel()
-	_, err = j.snap.Encode(ctx, buf, j.header, j.extra())
-	return err
+	var buf bytes.Buffer
+	if _, err = snap.Encode(ctx, &buf, j.header, j.extra()); err != nil {
+		return nil, err
+	}
+	e.countRedactions(buf.Bytes())
+	return buf.Bytes(), nil
 }
+
+// countRedactions counts what was redacted in a dump, which is in its header.
+func (e *Exporter) countRedactions(data []byte) {
+	h, err := dump.ReadHeader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return // another engine's
+	}
+	for _, r := range h.Redactions {
+		if r.Count > 0 {
+			e.stats.add(uint64(r.Count), tally{what: countRedaction, reason: r.Rule})
+		}
+	}
+}
+
+// released takes the place of a snapshot that was encoded.
+type released struct{ Snapshot }
+
+func (released) Release() {}
 
 func (e *Exporter) put(ctx context.Context, id dump.Identity, src *bytes.Reader) (panicked bool, err error) {
 	defer func() {
@@ -195,21 +311,29 @@ func (e *Exporter) settle(j *job, res outcome) {
 	if j.settled.Swap(true) {
 		return
 	}
+	ref := j.rec.ref
+	later := e.cfg.OnDump != nil && (res.reason == FailTimeout || res.reason == DropShutdown)
+	if later {
+		defer func() { go e.tell(ref, res.err) }() // this is not a goroutine that may block
+	}
 	defer e.jobs.done()
 	defer close(j.rec.done)
+	defer e.contain("telling of a dump")
+	e.free(j)
+	e.hold(j, 0)
+	j.data = nil
+	e.stats.ended(ref.Trigger, res)
+	e.telemetry.ended(ref.Trigger, res, time.Since(j.rec.at))
 	if res.reason == "" {
-		e.stats.stored(j.rec.ref.Trigger, res.size)
+		j.rec.stored.Store(true)
 	} else {
-		e.stats.lost(res.reason)
-		e.trouble.report(res.reason, "dump %s of trace %s is lost: %s", j.rec.ref.ID, j.rec.ref.TraceID, printable(res.err))
+		e.deliveries.forget(ref.ID)
+		e.families.lost(j.family, ref.ID)
+		e.trouble.report(res.reason, "dump %s of trace %s is lost: %s", ref.ID, ref.TraceID, printable(res.err))
 	}
 	e.endOwn(j, res)
-	if e.cfg.OnDump != nil {
-		if res.reason == FailTimeout || res.reason == DropShutdown {
-			go e.tell(j.rec.ref, res.err) // this is not a goroutine that may block
-		} else {
-			e.tell(j.rec.ref, res.err)
-		}
+	if e.cfg.OnDump != nil && !later {
+		e.tell(ref, res.err)
 	}
 }
 
@@ -218,9 +342,19 @@ func (e *Exporter) tell(ref Ref, err error) {
 	e.cfg.OnDump(ref, err)
 }
 
+// endOwn ends the own span of a dump or, if that is in the spool now, keeps it
+// open until it is delivered.
 func (e *Exporter) endOwn(j *job, res outcome) {
 	defer e.contain("ending a span")
-	e.own.end(j.span, e.storeName(), j.rec.at, j.pause, res)
+	if j.span == nil {
+		return
+	}
+	if res.reason == "" && e.spool != nil {
+		e.holdOwn(j, res)
+		return
+	}
+	e.own.describe(j.span, e.storeName(), j.rec.at, j.pause, res)
+	e.finish(j, j.span)
 }
 
 func (e *Exporter) storeName() (name string) {

@@ -504,6 +504,15 @@ func TestTroubleOnceAMinute(t *testing.T) {
 	if got := <-l.lines; got != "otelcoredumpy: later (and 3 times more since the last report)" {
 		t.Errorf("logged %q", got)
 	}
+	for i := range 3 * maxKinds { // somebody who makes up kinds
+		tr.report(fmt.Sprint("kind ", i), "one of many")
+	}
+	if len(tr.kinds) > maxKinds+1 {
+		t.Errorf("%d kinds", len(tr.kinds))
+	}
+	for range maxKinds - 2 + 1 {
+		<-l.lines
+	}
 	tr.logger = newLogger(panicking{})
 	tr.report("c", "a logger that panics")
 }

@@ -123,7 +123,8 @@ type Entry struct {
 	// same in every store.
 	Key string
 
-	// URI is what Sink.URI returns for the dump.
+	// URI says where the dump lies: what Sink.URI returns for it, and in a
+	// store made of several, what the one that has it returns.
 	URI string
 
 	// Size is the length of the stored dump in bytes, 0 if the listing does

@@ -40,6 +40,7 @@ const (
 	SectionKind_SECTION_KIND_GOROUTINES  SectionKind = 4   // GoroutineSection: the other goroutines
 	SectionKind_SECTION_KIND_SOURCES     SectionKind = 5   // SourceSection
 	SectionKind_SECTION_KIND_EXTRA       SectionKind = 6   // ExtraSection with one record
+	SectionKind_SECTION_KIND_SEALED      SectionKind = 7   // no message: a part of an age file, see docs/format.md
 	SectionKind_SECTION_KIND_END         SectionKind = 255 // EndSection with one record
 )
 
@@ -53,6 +54,7 @@ var (
 		4:   "SECTION_KIND_GOROUTINES",
 		5:   "SECTION_KIND_SOURCES",
 		6:   "SECTION_KIND_EXTRA",
+		7:   "SECTION_KIND_SEALED",
 		255: "SECTION_KIND_END",
 	}
 	SectionKind_value = map[string]int32{
@@ -63,6 +65,7 @@ var (
 		"SECTION_KIND_GOROUTINES":  4,
 		"SECTION_KIND_SOURCES":     5,
 		"SECTION_KIND_EXTRA":       6,
+		"SECTION_KIND_SEALED":      7,
 		"SECTION_KIND_END":         255,
 	}
 )
@@ -1847,11 +1850,13 @@ func (x *Field) GetTag() string {
 	return ""
 }
 
+// The value comes last, so that the rest is known without all of it.
 type Object struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Value         *Value                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
 	Addr          uint64                 `protobuf:"varint,2,opt,name=addr,proto3" json:"addr,omitempty"`
 	Late          bool                   `protobuf:"varint,3,opt,name=late,proto3" json:"late,omitempty"`
+	InPlace       bool                   `protobuf:"varint,4,opt,name=in_place,json=inPlace,proto3" json:"in_place,omitempty"` // since 1.1: the value lies at addr, and has no addr itself; the section has flag bit 2
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1907,6 +1912,13 @@ func (x *Object) GetLate() bool {
 	return false
 }
 
+func (x *Object) GetInPlace() bool {
+	if x != nil {
+		return x.InPlace
+	}
+	return false
+}
+
 type Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Type  uint32                 `protobuf:"varint,1,opt,name=type,proto3" json:"type,omitempty"`
@@ -1931,6 +1943,7 @@ type Value struct {
 	Detail        string         `protobuf:"bytes,14,opt,name=detail,proto3" json:"detail,omitempty"`
 	Func          string         `protobuf:"bytes,15,opt,name=func,proto3" json:"func,omitempty"`
 	Summary       string         `protobuf:"bytes,16,opt,name=summary,proto3" json:"summary,omitempty"`
+	ElemCount     uint32         `protobuf:"varint,17,opt,name=elem_count,json=elemCount,proto3" json:"elem_count,omitempty"` // since 1.1: number of elems if they are many; they come behind all other fields then
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2086,6 +2099,13 @@ func (x *Value) GetSummary() string {
 		return x.Summary
 	}
 	return ""
+}
+
+func (x *Value) GetElemCount() uint32 {
+	if x != nil {
+		return x.ElemCount
+	}
+	return 0
 }
 
 type isValue_Number interface {
@@ -2870,11 +2890,12 @@ const file_dump_proto_rawDesc = "" +
 	"\x04type\x18\x02 \x01(\rR\x04type\x12\x16\n" +
 	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x1a\n" +
 	"\bembedded\x18\x04 \x01(\bR\bembedded\x12\x10\n" +
-	"\x03tag\x18\x05 \x01(\tR\x03tag\"d\n" +
+	"\x03tag\x18\x05 \x01(\tR\x03tag\"\x7f\n" +
 	"\x06Object\x122\n" +
 	"\x05value\x18\x01 \x01(\v2\x1c.otelcoredumpy.dump.v1.ValueR\x05value\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\x04R\x04addr\x12\x12\n" +
-	"\x04late\x18\x03 \x01(\bR\x04late\"\x9f\x03\n" +
+	"\x04late\x18\x03 \x01(\bR\x04late\x12\x19\n" +
+	"\bin_place\x18\x04 \x01(\bR\ainPlace\"\xbe\x03\n" +
 	"\x05Value\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\rR\x04type\x12\x12\n" +
 	"\x03num\x18\x02 \x01(\x04H\x00R\x03num\x12\x1b\n" +
@@ -2892,7 +2913,9 @@ const file_dump_proto_rawDesc = "" +
 	"\x06reason\x18\r \x01(\x0e2\x1d.otelcoredumpy.dump.v1.ReasonR\x06reason\x12\x16\n" +
 	"\x06detail\x18\x0e \x01(\tR\x06detail\x12\x12\n" +
 	"\x04func\x18\x0f \x01(\tR\x04func\x12\x18\n" +
-	"\asummary\x18\x10 \x01(\tR\asummaryB\b\n" +
+	"\asummary\x18\x10 \x01(\tR\asummary\x12\x1d\n" +
+	"\n" +
+	"elem_count\x18\x11 \x01(\rR\telemCountB\b\n" +
 	"\x06number\"\xcc\x03\n" +
 	"\tGoroutine\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x1b\n" +
@@ -2963,7 +2986,7 @@ const file_dump_proto_rawDesc = "" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12?\n" +
 	"\n" +
 	"attributes\x18\x03 \x03(\v2\x1f.otelcoredumpy.dump.v1.KeyValueR\n" +
-	"attributes*\xdd\x01\n" +
+	"attributes*\xf6\x01\n" +
 	"\vSectionKind\x12\x1c\n" +
 	"\x18SECTION_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SECTION_KIND_TYPES\x10\x01\x12\x18\n" +
@@ -2971,7 +2994,8 @@ const file_dump_proto_rawDesc = "" +
 	"\x14SECTION_KIND_OBJECTS\x10\x03\x12\x1b\n" +
 	"\x17SECTION_KIND_GOROUTINES\x10\x04\x12\x18\n" +
 	"\x14SECTION_KIND_SOURCES\x10\x05\x12\x16\n" +
-	"\x12SECTION_KIND_EXTRA\x10\x06\x12\x15\n" +
+	"\x12SECTION_KIND_EXTRA\x10\x06\x12\x17\n" +
+	"\x13SECTION_KIND_SEALED\x10\a\x12\x15\n" +
 	"\x10SECTION_KIND_END\x10\xff\x01*\xd2\x03\n" +
 	"\x04Kind\x12\x10\n" +
 	"\fKIND_INVALID\x10\x00\x12\r\n" +

@@ -62,6 +62,9 @@ Take the trace ID from the failed span in the tracing system:
     coredumpy peek FILE             what failed, where, with which values
     coredumpy load FILE             look around in the dump as in a debugger
 
+The dump's ID or address, which the span carries as well, does in place of the trace
+ID and of the file.
+
 Where dumps are stored is read from --config, else from $COREDUMPY_CONFIG,
 ./config.yaml, $XDG_CONFIG_HOME/coredumpy/config.yaml or
 /etc/coredumpy/config.yaml; the environment (COREDUMPY_SINK_TYPE, …) goes before
@@ -83,8 +86,8 @@ dump; 4 a dump is damaged, or a file is not a dump.`,
 		return hint(usageError(err), "see: %s --help", cmd.CommandPath())
 	})
 	root.AddCommand(
-		newFetch(std), newLs(std), newPeek(std), newLoad(std), newExport(std),
-		newConfig(std), newDoctor(std), newVersion(std),
+		newFetch(std), newLs(std), newPeek(std), newLoad(std), newExport(std), newVerify(std),
+		newPush(std), newPrune(std), newConfig(std), newDoctor(std), newVersion(std),
 	)
 	root.SetHelpCommand(newHelp())
 	root.InitDefaultCompletionCmd("")

@@ -98,16 +98,27 @@ func TestHostileTerminal(t *testing.T) {
 	}
 }
 
-// countingReader counts what is read of a dump.
-type countingReader struct {
-	r     io.ReaderAt
+// countingObject counts what is read of a dump.
+type countingObject struct {
+	*bytes.Reader
 	bytes atomic.Int64
 }
 
-func (c *countingReader) ReadAt(p []byte, off int64) (int, error) {
-	n, err := c.r.ReadAt(p, off)
+func (c *countingObject) ReadAt(p []byte, off int64) (int, error) {
+	n, err := c.Reader.ReadAt(p, off)
 	c.bytes.Add(int64(n))
 	return n, err
+}
+
+func (*countingObject) Close() error { return nil }
+
+// inMemory is a target that opens as o; remote says that it lies on a server.
+func inMemory(o sink.Object, remote bool) *target {
+	st := &opened{store: &slowStore{store: folder{"/store"}, open: func(context.Context, sink.Entry) (sink.Object, error) { return o, nil }}}
+	if !remote {
+		st.dir = "/store"
+	}
+	return &target{name: "x.cdmp", st: st}
 }
 
 // TestPeekReadsLittle checks that peek reads the header, the failing goroutine
@@ -121,12 +132,12 @@ func TestPeekReadsLittle(t *testing.T) {
 		t.Fatalf("the dump has only %d bytes", len(data))
 	}
 	for _, format := range []outputFormat{formatText, formatJSON} {
-		r := &countingReader{r: bytes.NewReader(data)}
-		p, err := peekAt(r, int64(len(data)))
+		r := &countingObject{Reader: bytes.NewReader(data)}
+		f := &peekFlags{format: format}
+		p, err := peekTarget(t.Context(), inMemory(r, false), f)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := &peekFlags{format: format}
 		var out bytes.Buffer
 		if format == formatText {
 			std := &stdio{out: &out, now: func() time.Time { return testNow }, local: time.UTC}
@@ -219,7 +230,7 @@ func FuzzParseTrace(f *testing.F) {
 	})
 }
 
-func TestParseSince(t *testing.T) {
+func TestParseTime(t *testing.T) {
 	zone := time.FixedZone("", 3600)
 	for _, tt := range []struct {
 		in   string
@@ -234,14 +245,14 @@ func TestParseSince(t *testing.T) {
 		{"2026-11-01T10:30:00Z", time.Date(2026, 11, 1, 10, 30, 0, 0, time.UTC)},
 		{"2026-11-01T10:30:00.5+02:00", time.Date(2026, 11, 1, 8, 30, 0, 5e8, time.UTC)},
 	} {
-		got, err := parseSince(tt.in, testNow, zone)
+		got, err := parseTime("since", tt.in, testNow, zone)
 		if err != nil || !got.Equal(tt.want) {
-			t.Errorf("parseSince(%q) = %v, %v, want %v", tt.in, got, err, tt.want)
+			t.Errorf("parseTime(%q) = %v, %v, want %v", tt.in, got, err, tt.want)
 		}
 	}
 	for _, bad := range []string{"", "2", "-2h", "d", "1d-2h", "99999999w", "2026-13-01", "tomorrow"} {
-		if got, err := parseSince(bad, testNow, zone); codeOf(err) != exitUsage {
-			t.Errorf("parseSince(%q) = %v, %v", bad, got, err)
+		if got, err := parseTime("since", bad, testNow, zone); codeOf(err) != exitUsage {
+			t.Errorf("parseTime(%q) = %v, %v", bad, got, err)
 		}
 	}
 }
@@ -298,7 +309,8 @@ func checkClean(t *testing.T, s string) {
 }
 
 func TestProgress(t *testing.T) {
-	p := &progress{width: 80, dumps: 3}
+	p := &progress{width: 80, doing: "fetching"}
+	p.of(3)
 	p.expect(4 << 20)
 	p.add(1 << 20)
 	p.done()
@@ -314,14 +326,14 @@ func TestProgress(t *testing.T) {
 	}
 
 	var quiet bytes.Buffer
-	p = newProgress(&stdio{err: &quiet}, 1)
+	p = newProgress(&stdio{err: &quiet}, "fetching", 1)
 	p.expect(1)
 	p.close()
 	if quiet.Len() > 0 {
 		t.Errorf("printed %q where there is no terminal", quiet.String())
 	}
 	var bar bytes.Buffer
-	p = newProgress(&stdio{err: &bar, errWidth: 80}, 1)
+	p = newProgress(&stdio{err: &bar, errWidth: 80}, "fetching", 1)
 	p.close()
 	if !strings.HasSuffix(bar.String(), "\r\x1b[K") {
 		t.Errorf("left %q on the terminal", bar.String())
@@ -395,7 +407,20 @@ func TestInterrupt(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	for _, args := range [][]string{{"ls", "--dir", dir}, {"fetch", "--dir", dir, "-o", t.TempDir(), traceA}} {
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(file, []byte("sink: {local: {dir: "+dir+"}}\nspool: {mode: \"on\", dir: "+t.TempDir()+"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"ls", "--dir", dir},
+		{"fetch", "--dir", dir, "-o", t.TempDir(), traceA},
+		{"fetch", "--dir", dir, "--peek", traceA},
+		{"peek", "--dir", dir, traceA},
+		{"export", "--dir", dir, traceA},
+		{"verify", "--dir", dir},
+		{"prune", "--dir", dir, "--max-count", "1"},
+		{"push", "--config", file},
+	} {
 		var out, errs bytes.Buffer
 		code := run(ctx, &stdio{out: &out, err: &errs, now: time.Now, local: time.UTC}, args)
 		if code != exitFailed || errs.String() != "coredumpy: error: interrupted\n" || out.Len() > 0 {
@@ -419,12 +444,9 @@ func (o failingObject) Close() error { return nil }
 // TestCopyBreaksOff checks that a copy that did not come whole is not there.
 func TestCopyBreaksOff(t *testing.T) {
 	dir := t.TempDir()
-	st := &slowStore{
-		store: folder{"/store"},
-		open:  func(context.Context, sink.Entry) (sink.Object, error) { return failingObject{100}, nil },
-	}
-	e := sink.Entry{Identity: dump.Identity{ID: fixtureID(1, 1)}}
-	_, err := copyOne(context.Background(), st, e, dir, false, newProgress(&stdio{err: io.Discard}, 1))
+	broken := inMemory(failingObject{100}, true)
+	broken.entry = sink.Entry{Identity: dump.Identity{ID: fixtureID(1, 1)}}
+	_, err := newCopier(dir, newProgress(&stdio{err: io.Discard}, "fetching", 1)).copy(t.Context(), broken)
 	if err == nil || !strings.Contains(err.Error(), "connection reset") || codeOf(err) != exitFailed {
 		t.Errorf("error %v", err)
 	}
@@ -447,6 +469,106 @@ func TestNoColour(t *testing.T) {
 		}
 		if wantsColour(0) {
 			t.Error("colour where there is no terminal")
+		}
+	}
+}
+
+// TestPruneAsks checks that at a terminal nothing is deleted before somebody has
+// said yes.
+func TestPruneAsks(t *testing.T) {
+	for _, tt := range []struct {
+		answer   string
+		terminal bool
+		args     []string
+		deleted  bool
+	}{
+		{"y\n", true, nil, true},
+		{"YES\n", true, nil, true},
+		{"n\n", true, nil, false},
+		{"\n", true, nil, false},
+		{"", true, nil, false},
+		{"yellow\n", true, nil, false},
+		{"", true, []string{"--yes"}, true},
+		{"", true, []string{"--dry-run"}, false},
+		{"", false, nil, true},
+	} {
+		dir := t.TempDir()
+		if err := storeFixtures(dir, "panic", "stripped"); err != nil {
+			t.Fatal(err)
+		}
+		var out, errs bytes.Buffer
+		std := &stdio{in: strings.NewReader(tt.answer), out: &out, err: &errs, now: func() time.Time { return testNow }, local: time.UTC}
+		if tt.terminal {
+			std.inTerminal, std.errWidth = true, 80
+		}
+		code := run(t.Context(), std, append([]string{"prune", "--dir", dir, "--max-count", "1"}, tt.args...))
+		_, err := os.Stat(filepath.Join(dir, "v1", "traces", traceB))
+		if code != exitOK || os.IsNotExist(err) != tt.deleted {
+			t.Errorf("answer %q, terminal %v, %v: code %d, %v, %q, %q", tt.answer, tt.terminal, tt.args, code, err, out.String(), errs.String())
+		}
+		asked := strings.Contains(errs.String(), "Delete 1 of 2 dumps, ") && strings.Contains(errs.String(), ", from local folder "+dir+"? [y/N] ")
+		if want := tt.terminal && tt.args == nil; asked != want {
+			t.Errorf("answer %q, %v: asked %v, %q", tt.answer, tt.args, asked, errs.String())
+		}
+		if !tt.deleted && tt.args == nil && !strings.Contains(errs.String(), "nothing was deleted") {
+			t.Errorf("answer %q: %q", tt.answer, errs.String())
+		}
+	}
+}
+
+// TestLsPieces checks that a long table has one head and columns that stand below
+// each other, and that JSON in pieces is JSON.
+func TestLsPieces(t *testing.T) {
+	var out bytes.Buffer
+	std := &stdio{out: &out, now: func() time.Time { return testNow }, local: time.UTC}
+	p := newLsPrinter(std, formatText)
+	const n = 2*lsBatch + 7
+	for i := range n {
+		h := panicFixture().header
+		h.ID = manyID(i)
+		if err := p.add(listed{Entry: sink.Entry{Identity: h.Identity}, header: &h}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out.Len() == 0 {
+		t.Error("nothing was printed before the end")
+	}
+	if err := p.end(true); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	if len(lines) != n+1 || strings.Count(out.String(), "TRACE ID") != 1 {
+		t.Errorf("%d lines", len(lines))
+	}
+	column := func(line, text string) int {
+		before, _, _ := strings.Cut(line, text)
+		return utf8.RuneCountInString(before)
+	}
+	for i, l := range lines[1:] {
+		if column(l, traceA) != column(lines[0], "TRACE ID") {
+			t.Fatalf("line %d: %q", i+1, l)
+		}
+	}
+
+	for _, n := range []int{0, 1, 3} {
+		out.Reset()
+		a := newJSONArray(&out)
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf("line\n%d", i))
+			if err := a.add(all[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := a.close(); err != nil {
+			t.Fatal(err)
+		}
+		var whole bytes.Buffer
+		if err := writeJSON(&whole, list(all)); err != nil {
+			t.Fatal(err)
+		}
+		if whole.String() != out.String() {
+			t.Errorf("in pieces %q, at once %q", out.String(), whole.String())
 		}
 	}
 }

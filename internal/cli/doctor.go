@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/otelcoredumpy/otelcoredumpy/dump"
 	"github.com/otelcoredumpy/otelcoredumpy/internal/config"
 	"github.com/otelcoredumpy/otelcoredumpy/sink"
 )
@@ -28,8 +30,12 @@ func newDoctor(std *stdio) *cobra.Command {
 		Use:   "doctor",
 		Short: "Check the configuration, the store and a binary",
 		Long: `Check which configuration and which store are used here, and whether the store
-answers. With --binary, check also what dumps of that program will have: whether
-it was built with otelcoredumpy, and with the debug information that locals need.
+answers; whether the spool folder can be written to, how much of its disk is free,
+and what waits there; and whether the keys for encryption can be read. Nothing is
+stored anywhere.
+
+With --binary, check also what dumps of that program will have: whether it was built
+with otelcoredumpy, and with the debug information that locals need.
 
 The exit code is 1 if something does not work, 2 if the configuration is wrong.`,
 		Example: `  coredumpy doctor
@@ -63,7 +69,7 @@ type doctorJSON struct {
 }
 
 func doctor(ctx context.Context, std *stdio, f *doctorFlags) error {
-	checks, code := checkStore(ctx, &f.where)
+	checks, code := checkStore(ctx, std, &f.where)
 	if f.binary != "" {
 		checks = append(checks, checkBinary(f.binary)...)
 	}
@@ -104,23 +110,31 @@ func printChecks(std *stdio, format outputFormat, checks []check) error {
 
 // checkStore looks at the configuration and the store. The code is exitUsage if
 // the configuration is wrong.
-func checkStore(ctx context.Context, w *where) (checks []check, code int) {
+func checkStore(ctx context.Context, std *stdio, w *where) (checks []check, code int) {
+	var cfg *config.Config
 	if w.dir == "" || w.config != "" {
-		c, ok := checkConfig(w)
-		checks = append(checks, c...)
-		if !ok {
-			return checks, exitUsage
+		var c []check
+		if c, cfg = checkConfig(w); cfg == nil {
+			return c, exitUsage
 		}
+		checks = c
 	}
 	st, err := w.open(ctx)
 	if err != nil {
 		return append(checks, failedCheck("sink", err)), exitOK
 	}
-	checks = append(checks, check{Name: "sink", Status: statusOK, Text: st.String()})
+	dest := st.destination() // the spool has checks of its own
+	checks = append(checks, check{Name: "sink", Status: statusOK, Text: dest.String()})
 	if st.noDir {
-		return append(checks, check{Name: "listing", Status: statusWarn, Text: "the folder is not there yet", Hint: noFolderHint(st)}), exitOK
+		checks = append(checks, check{Name: "listing", Status: statusWarn, Text: "the folder is not there yet", Hint: noFolderHint(st)})
+	} else {
+		checks = append(checks, checkListing(ctx, st, dest))
 	}
-	return append(checks, checkListing(ctx, st)), exitOK
+	if cfg != nil && w.dir == "" {
+		checks = append(checks, checkSpool(ctx, std, cfg)...)
+		checks = append(checks, checkEncryption(cfg)...)
+	}
+	return checks, exitOK
 }
 
 func noFolderHint(st *opened) string {
@@ -130,10 +144,11 @@ func noFolderHint(st *opened) string {
 	return "the first dump makes it; a relative sink.local.dir starts at the working directory, which the service may have another of"
 }
 
-func checkConfig(w *where) (checks []check, ok bool) {
+// checkConfig returns no configuration if it is wrong.
+func checkConfig(w *where) (checks []check, cfg *config.Config) {
 	cfg, file, err := w.load()
 	if err != nil {
-		return []check{failedCheck("configuration", err)}, false
+		return []check{failedCheck("configuration", err)}, nil
 	}
 	c := check{Name: "configuration", Status: statusOK, Text: file}
 	if file == "" {
@@ -143,17 +158,17 @@ func checkConfig(w *where) (checks []check, ok bool) {
 	for _, text := range cfg.Warnings {
 		checks = append(checks, check{Name: "configuration", Status: statusWarn, Text: text})
 	}
-	return checks, true
+	return checks, cfg
 }
 
 // checkListing lists one dump.
-func checkListing(ctx context.Context, st *opened) check {
+func checkListing(ctx context.Context, st *opened, dest store) check {
 	ctx, cancel := context.WithTimeout(ctx, doctorTime)
 	defer cancel()
-	for e, err := range st.List(ctx, sink.Query{}) {
+	for e, err := range dest.List(ctx, sink.Query{}) {
 		if err != nil {
 			c := failedCheck("listing", err)
-			if c.Hint == "" && st.sinkTyp == config.SinkS3 {
+			if c.Hint == "" && strings.HasPrefix(st.uri(dump.Identity{}), "s3:") {
 				c.Hint = "the credentials come from where the AWS SDK looks for them, and need s3:ListBucket and s3:GetObject"
 			}
 			return c

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,6 +56,20 @@ func usageError(err error) error { return withCode(exitUsage, err) }
 
 func usagef(format string, args ...any) error {
 	return usageError(fmt.Errorf(format, args...))
+}
+
+// rewordedError is an error in other words.
+type rewordedError struct {
+	text string
+	err  error
+}
+
+func (e *rewordedError) Error() string { return e.text }
+func (e *rewordedError) Unwrap() error { return e.err }
+
+// reword says an error in other words.
+func reword(err error, format string, args ...any) error {
+	return &rewordedError{fmt.Sprintf(format, args...), err}
 }
 
 // hint adds a hint to an error.
@@ -173,4 +188,13 @@ func needArgs(lo, hi int, what string) cobra.PositionalArgs {
 		}
 		return hint(err, "see: %s --help", cmd.CommandPath())
 	}
+}
+
+// bare is a system's error without the path, where the path was said already.
+func bare(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }

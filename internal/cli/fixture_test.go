@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
+	"github.com/otelcoredumpy/otelcoredumpy/sink"
+	"github.com/otelcoredumpy/otelcoredumpy/sink/encrypt"
 	"github.com/otelcoredumpy/otelcoredumpy/sink/local"
 )
 
@@ -139,6 +141,7 @@ var fixtures = map[string]func() fixture{
 	"manual":   manualFixture,
 	"hostile":  hostileFixture,
 	"large":    largeFixture,
+	"heavy":    heavyFixture,
 }
 
 // panicFixture is a nil dereference two calls deep, one of them inlined.
@@ -304,6 +307,40 @@ func largeFixture() fixture {
 	return f
 }
 
+// heavyFixture has its megabytes before what peek shows.
+func heavyFixture() fixture {
+	f := largeFixture()
+	f.header.ID = fixtureID(1, 7)
+	moved := f.objects[:4]
+	f.objects = f.objects[4:]
+	noise := dump.ObjectID(len(f.objects))
+	for i := range f.objects {
+		f.objects[i].ID = dump.ObjectID(i + 1)
+	}
+	var move func(v *dump.Value)
+	move = func(v *dump.Value) {
+		if v.Obj != 0 {
+			v.Obj += noise
+		}
+		for i := range v.Elems {
+			move(&v.Elems[i])
+		}
+	}
+	for _, o := range moved {
+		o.ID += noise
+		move(&o.Value)
+		f.objects = append(f.objects, o)
+	}
+	for i := range f.goroutines {
+		for k := range f.goroutines[i].Frames {
+			for j := range f.goroutines[i].Frames[k].Vars {
+				move(&f.goroutines[i].Frames[k].Vars[j].Value)
+			}
+		}
+	}
+	return f
+}
+
 // encode returns the fixture as a dump file.
 func (f *fixture) encode() ([]byte, error) {
 	var buf bytes.Buffer
@@ -371,6 +408,23 @@ func storeFixtures(dir string, names ...string) error {
 	if err != nil {
 		return err
 	}
+	return putFixtures(s, names...)
+}
+
+// sealFixtures puts the fixtures into a local store, encrypted.
+func sealFixtures(dir string, cfg encrypt.Config, names ...string) error {
+	inner, err := local.New(dir)
+	if err != nil {
+		return err
+	}
+	s, err := encrypt.New(inner, cfg)
+	if err != nil {
+		return err
+	}
+	return putFixtures(s, names...)
+}
+
+func putFixtures(s sink.Sink, names ...string) error {
 	for _, name := range names {
 		data, h, err := fixtureBytes(name)
 		if err != nil {

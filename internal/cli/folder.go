@@ -146,7 +146,7 @@ func findDumps(ctx context.Context, dir string) ([]foundDump, error) {
 	if err != nil {
 		return nil, err
 	}
-	forEach(ctx, len(found), func(i int) {
+	forEach(ctx, width, len(found), func(i int) {
 		d := &found[i]
 		d.header, d.size, d.time, d.err = headerOfFile(d.path)
 	})

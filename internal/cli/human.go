@@ -9,10 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// parseSince reads the beginning of a period: a span of time before now ("90m",
+// parseTime reads the time that a flag says: a span of time before now ("90m",
 // "2h30m", "3d", "1w"), a date or a date and time in the local zone
 // ("2026-11-01", "2026-11-01 15:04"), or a time of RFC 3339.
-func parseSince(s string, now time.Time, local *time.Location) (time.Time, error) {
+func parseTime(flag, s string, now time.Time, local *time.Location) (time.Time, error) {
 	s = strings.TrimSpace(s)
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, nil
@@ -25,7 +25,7 @@ func parseSince(s string, now time.Time, local *time.Location) (time.Time, error
 	if d, ok := parseDays(s); ok {
 		return now.Add(-d), nil
 	}
-	return time.Time{}, hint(usagef("--since %q is no time", s),
+	return time.Time{}, hint(usagef("--%s %q is no time", flag, s),
 		"give a span of time before now (90m, 2h, 3d), a date (2026-11-01) or a time (2026-11-01T15:04:05Z)")
 }
 

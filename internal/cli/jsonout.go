@@ -47,16 +47,54 @@ func (v *formatValue) Set(s string) error {
 }
 
 // writeJSON prints v as indented JSON with a line break behind it.
-func writeJSON(w io.Writer, v any) error { return encodeJSON(w, v, "  ") }
+func writeJSON(w io.Writer, v any) error { return encodeJSON(w, v) }
 
-// writeJSONLine prints v as one line of JSON.
-func writeJSONLine(w io.Writer, v any) error { return encodeJSON(w, v, "") }
+// jsonArray prints an array piece by piece, as writeJSON prints it as a whole.
+// Nothing is printed before the first element or the end.
+type jsonArray struct {
+	w   io.Writer
+	n   int
+	err error // the first one; it stays
+}
 
-func encodeJSON(w io.Writer, v any, indent string) error {
+func newJSONArray(w io.Writer) *jsonArray { return &jsonArray{w: w} }
+
+// add prints one more element.
+func (a *jsonArray) add(v any) error {
+	if a.err != nil {
+		return a.err
+	}
+	var buf bytes.Buffer
+	sep := ",\n"
+	if a.n == 0 {
+		sep = "[\n"
+	}
+	a.n++
+	if a.err = encodeJSON(&buf, v); a.err != nil {
+		return a.err
+	}
+	text := bytes.ReplaceAll(bytes.TrimRight(buf.Bytes(), "\n"), []byte("\n"), []byte("\n  "))
+	_, a.err = a.w.Write(append([]byte(sep+"  "), text...))
+	return a.err
+}
+
+// close prints the end.
+func (a *jsonArray) close() error {
+	end := "\n]\n"
+	if a.n == 0 {
+		end = "[]\n"
+	}
+	if a.err == nil {
+		_, a.err = io.WriteString(a.w, end)
+	}
+	return a.err
+}
+
+func encodeJSON(w io.Writer, v any) error {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false) // "<" is legible so, and no browser reads this
-	enc.SetIndent("", indent)
+	enc.SetIndent("", "  ")
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("make JSON: %w", err)
 	}
@@ -71,6 +109,10 @@ func encodeJSON(w io.Writer, v any, indent string) error {
 func cleanJSON(text []byte) []byte {
 	dirty := false
 	for i := 0; i < len(text) && !dirty; {
+		if c := text[i]; ' ' <= c && c < 0x7f || c == '\n' {
+			i++ // nearly all of a dump is this
+			continue
+		}
 		r, n := utf8.DecodeRune(text[i:])
 		dirty = !printable(r) && r != '\n'
 		i += n

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -22,6 +23,7 @@ type lsFlags struct {
 	where   where
 	format  outputFormat
 	since   string
+	until   string
 	service string
 	trace   string
 	trigger string
@@ -38,12 +40,19 @@ func newLs(std *stdio) *cobra.Command {
 		Long: `List the dumps in the configured sink, or in the folder --dir, newest first.
 
 Only the beginning of each dump is read. A dump that cannot be read is listed as
-damaged. Without --limit a table ends after 50 dumps, JSON has all of them.
+damaged. Dumps that wait in the spool of this machine are listed, too.
+
+Without --limit a table ends after 50 dumps, and --until goes on where it ended; JSON
+has all of them. A store of years is listed day by day, as it is printed.
+
+Of an encrypted dump only the part of the header is known that is not.
 
 In JSON each dump is an object with the header's fields as "coredumpy peek"
-prints them, "uri", "size", and "damage", which is "" for a good dump.`,
+prints them, "uri", "size", "sealed" if it is encrypted, and "damage", which is ""
+for a good dump.`,
 		Example: `  coredumpy ls
   coredumpy ls --since 2h --service checkout
+  coredumpy ls --since 2026-11-01 --until 2026-11-02 --limit 0
   coredumpy ls --trace 4bf92f3577b34da6a3ce929d0e0e4736
   coredumpy ls --dir ./dumps --trigger panic --format json`,
 		Args: noArgs,
@@ -56,11 +65,13 @@ prints them, "uri", "size", and "damage", which is "" for a good dump.`,
 	addFormat(cmd, &f.format)
 	fl := cmd.Flags()
 	fl.StringVar(&f.since, "since", "", "only dumps since this `TIME`: 90m, 2h, 3d, 2026-11-01, or a time of RFC 3339")
+	fl.StringVar(&f.until, "until", "", "only dumps before this `TIME`")
 	fl.StringVar(&f.service, "service", "", "only dumps of the service `NAME`")
 	fl.StringVar(&f.trace, "trace", "", "only dumps of the trace `ID`")
 	fl.StringVar(&f.trigger, "trigger", "", "only dumps made by `TRIGGER`: "+triggerNames())
 	fl.IntVarP(&f.limit, "limit", "n", tableLimit, "at most `N` dumps; 0 means all")
 	_ = cmd.RegisterFlagCompletionFunc("since", cobra.FixedCompletions([]string{"1h", "1d", "1w"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("until", cobra.FixedCompletions([]string{"1h", "1d", "1w"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("trigger", cobra.FixedCompletions(strings.Split(triggerNames(), ", "), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("trace", completeTraces(&f.where))
 	_ = cmd.RegisterFlagCompletionFunc("service", completeServices(&f.where))
@@ -80,6 +91,7 @@ type lsJSON struct {
 	headerJSON
 	URI    string `json:"uri"`
 	Size   int64  `json:"size"`
+	Sealed bool   `json:"sealed"`
 	Damage string `json:"damage"`
 }
 
@@ -99,44 +111,99 @@ func ls(ctx context.Context, std *stdio, f *lsFlags) error {
 	if limit == 0 || f.format == formatJSON && !f.limited {
 		limit = -1
 	}
-	var (
-		found []listed
-		more  bool
-	)
+	out := newLsPrinter(std, f.format)
+	found := 0
+	var last dump.ID
 	for l, err := range readHeaders(ctx, st, match.entries(ctx, st)) {
 		if err != nil {
-			return err // says what was being done
+			return errors.Join(out.end(false), err) // says what was being done
 		}
 		if !match.header(&l) {
 			continue
 		}
-		if len(found) == limit {
-			more = true
-			break
+		if found == limit {
+			if err := out.end(true); err != nil || f.format == formatJSON {
+				return err
+			}
+			fmt.Fprintf(std.err, "coredumpy: there are more than these %s; --limit 0 shows all", plural(found, "dump"))
+			if !last.IsZero() {
+				// The last one once more, as others may have the same time.
+				fmt.Fprintf(std.err, ", --until %s goes on", last.Time().Add(time.Millisecond).Format(time.RFC3339Nano))
+			}
+			fmt.Fprintln(std.err)
+			return nil
 		}
-		found = append(found, l)
-	}
-	if f.format == formatJSON {
-		out := make([]lsJSON, 0, len(found))
-		for i := range found {
-			out = append(out, newLsJSON(&found[i]))
+		if err := out.add(l); err != nil {
+			return err
 		}
-		return writeJSON(std.out, out)
+		found++
+		last = l.ID
 	}
-	if len(found) == 0 {
+	if err := out.end(true); err != nil {
+		return err
+	}
+	if found == 0 && f.format != formatJSON {
 		fmt.Fprintf(std.err, "coredumpy: no dumps%s in %s\n", match.words(), clean(st.String()))
 		if st.noDir || st.config == "" && !st.chosen {
 			fmt.Fprintf(std.err, "coredumpy: %s %s\n", std.errStyle.yellow("hint:"), clean(st.hintWhere()))
 		}
-		return nil
-	}
-	if err := lsTable(std, found).write(std.out, std.outStyle, std.outWidth); err != nil {
-		return err
-	}
-	if more {
-		fmt.Fprintf(std.err, "coredumpy: there are more than these %s; --limit 0 shows all\n", plural(len(found), "dump"))
 	}
 	return nil
+}
+
+// lsPrinter prints dumps as they come: a table in pieces, because the columns
+// are as wide as their widest cell, and JSON one by one.
+type lsPrinter struct {
+	std    *stdio
+	json   *jsonArray // nil for a table
+	batch  []listed
+	widest []int // the widths of the piece before
+}
+
+// lsBatch is how many dumps are a piece of the table.
+const lsBatch = 500
+
+func newLsPrinter(std *stdio, format outputFormat) *lsPrinter {
+	p := &lsPrinter{std: std}
+	if format == formatJSON {
+		p.json = newJSONArray(std.out)
+	}
+	return p
+}
+
+func (p *lsPrinter) add(l listed) error {
+	if p.json != nil {
+		return p.json.add(newLsJSON(&l))
+	}
+	p.batch = append(p.batch, l)
+	if len(p.batch) < lsBatch {
+		return nil
+	}
+	return p.flush()
+}
+
+func (p *lsPrinter) flush() error {
+	if len(p.batch) == 0 {
+		return nil
+	}
+	t := lsTable(p.std, p.batch)
+	t.after = p.widest
+	err := t.write(p.std.out, p.std.outStyle, p.std.outWidth)
+	p.widest = t.widest
+	p.batch = p.batch[:0]
+	return err
+}
+
+// end prints what is left. Of JSON that ended early nothing is printed if there
+// is nothing yet.
+func (p *lsPrinter) end(whole bool) error {
+	if p.json == nil {
+		return p.flush()
+	}
+	if !whole && p.json.n == 0 {
+		return nil
+	}
+	return p.json.close()
 }
 
 // lsFilter is what ls looks for.
@@ -154,7 +221,12 @@ func (f *lsFlags) filter(std *stdio) (m lsFilter, err error) {
 	}
 	m.query.Service = f.service
 	if f.since != "" {
-		if m.query.Since, err = parseSince(f.since, std.now(), std.local); err != nil {
+		if m.query.Since, err = parseTime("since", f.since, std.now(), std.local); err != nil {
+			return m, err
+		}
+	}
+	if f.until != "" {
+		if m.query.Until, err = parseTime("until", f.until, std.now(), std.local); err != nil {
 			return m, err
 		}
 	}
@@ -186,7 +258,7 @@ func (m *lsFilter) entries(ctx context.Context, st store) iter.Seq2[sink.Entry, 
 		}
 		for _, e := range slices.Backward(entries) {
 			// The service is not known yet.
-			if (sink.Query{Since: m.query.Since}).Match(e.Identity) && !yield(e, nil) {
+			if (sink.Query{Since: m.query.Since, Until: m.query.Until}).Match(e.Identity) && !yield(e, nil) {
 				return
 			}
 		}
@@ -220,6 +292,9 @@ func (m *lsFilter) words() string {
 	if !m.query.Since.IsZero() {
 		b.WriteString(" since " + m.query.Since.UTC().Format(time.RFC3339))
 	}
+	if !m.query.Until.IsZero() {
+		b.WriteString(" until " + m.query.Until.UTC().Format(time.RFC3339))
+	}
 	return b.String()
 }
 
@@ -228,7 +303,7 @@ func newLsJSON(l *listed) lsJSON {
 	if h == nil {
 		h = headerOfEntry(l.Entry)
 	}
-	j := lsJSON{headerJSON: newHeaderJSON(h), URI: l.URI, Size: l.Size}
+	j := lsJSON{headerJSON: newHeaderJSON(h), URI: l.URI, Size: l.Size, Sealed: l.sealed}
 	if l.err != nil {
 		j.Damage = l.err.Error()
 	}
@@ -236,10 +311,12 @@ func newLsJSON(l *listed) lsJSON {
 }
 
 // headerOfEntry is what is known of a dump whose header cannot be read.
-func headerOfEntry(e sink.Entry) *dump.Header {
-	h := &dump.Header{Identity: e.Identity}
-	if !e.ID.IsZero() {
-		h.Time = e.ID.Time()
+func headerOfEntry(e sink.Entry) *dump.Header { return headerOfIdentity(e.Identity) }
+
+func headerOfIdentity(id dump.Identity) *dump.Header {
+	h := &dump.Header{Identity: id}
+	if !id.ID.IsZero() {
+		h.Time = id.ID.Time()
 	}
 	return h
 }
@@ -274,6 +351,9 @@ func lsRow(std *stdio, l *listed) []string {
 	age, reason, trigger := "-", reasonText(h), string(h.Trigger)
 	if !h.Time.IsZero() {
 		age = ageText(std.now().Sub(h.Time))
+	}
+	if l.sealed {
+		reason = strings.TrimSuffix("encrypted: "+reason, ": ")
 	}
 	if l.err != nil {
 		trigger, reason = "damaged", l.err.Error()

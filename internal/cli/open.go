@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -13,6 +14,8 @@ import (
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 	"github.com/otelcoredumpy/otelcoredumpy/internal/config"
 	"github.com/otelcoredumpy/otelcoredumpy/sink"
+	"github.com/otelcoredumpy/otelcoredumpy/sink/local"
+	"github.com/otelcoredumpy/otelcoredumpy/sink/spool"
 )
 
 // where are the flags that say where dumps are stored.
@@ -44,12 +47,39 @@ func (w *where) load() (*config.Config, string, error) {
 // opened is a store and how it came to be used.
 type opened struct {
 	store
-	config  string // the configuration file, "" if none was read
-	dir     string // the local folder that it lies in, "" if it is elsewhere
-	noDir   bool   // that folder does not exist
-	chosen  bool   // with --dir
-	layout  bool   // it has the layout of a store
-	sinkTyp string
+	config string    // the configuration file, "" if none was read
+	dir    string    // the local folder that it lies in, "" if it is elsewhere
+	noDir  bool      // that folder does not exist
+	chosen bool      // with --dir
+	named  bool      // by an address
+	sink   sink.Sink // nil for a plain folder
+}
+
+// String says where is looked for dumps.
+func (o *opened) String() string {
+	if s, ok := o.sink.(*spool.Spool); ok {
+		return s.Destination().String() + " and the spool " + s.Dir()
+	}
+	return o.store.String()
+}
+
+// destination is the store without the spool before it.
+func (o *opened) destination() store {
+	if s, ok := o.sink.(*spool.Spool); ok {
+		return s.Destination()
+	}
+	return o.store
+}
+
+// remote reports whether reading from the store costs requests to a server.
+func (o *opened) remote() bool { return o.dir == "" }
+
+// uri is where the store has a dump.
+func (o *opened) uri(id dump.Identity) string {
+	if o.sink == nil {
+		return ""
+	}
+	return o.sink.URI(id)
 }
 
 // open finds the store. With --dir and without --config no configuration is
@@ -64,25 +94,22 @@ func (w *where) open(ctx context.Context) (*opened, error) {
 			return openConfigured(ctx, cfg, file)
 		}
 	}
-	return openDir(ctx, w.dir)
+	return openDir(w.dir)
 }
 
 func openConfigured(ctx context.Context, cfg *config.Config, file string) (*opened, error) {
-	o := &opened{config: file, sinkTyp: cfg.Sink.Type, layout: true}
-	if cfg.Sink.Type == "local" {
-		o.dir = cfg.Sink.Local.Dir
-		o.noDir = missing(o.dir)
-	}
-	s, err := cfg.OpenSink(ctx)
+	o := &opened{config: file, dir: localDir(cfg)}
+	o.noDir = o.dir != "" && missing(o.dir)
+	s, err := cfg.OpenStore(ctx) // dumps come as they are stored; see keys
 	if err != nil {
 		return nil, configError(fmt.Errorf("open the sink: %w", err))
 	}
-	o.store = s
+	o.store, o.sink = s, s
 	return o, nil
 }
 
-func openDir(ctx context.Context, dir string) (*opened, error) {
-	o := &opened{dir: dir, chosen: true, noDir: missing(dir), sinkTyp: "local"}
+func openDir(dir string) (*opened, error) {
+	o := &opened{dir: dir, chosen: true, noDir: missing(dir)}
 	if fi, err := os.Stat(dir); err == nil && !fi.IsDir() {
 		return nil, hint(fmt.Errorf("--dir %s is not a folder", dir), "open a dump file with: coredumpy peek %s", dir)
 	}
@@ -90,16 +117,31 @@ func openDir(ctx context.Context, dir string) (*opened, error) {
 		o.store = folder{dir}
 		return o, nil
 	}
-	o.layout = true
-	cfg := config.Default()
-	cfg.Sink.Type = "local"
-	cfg.Sink.Local.Dir = dir
-	s, err := cfg.OpenSink(ctx)
+	s, err := local.New(dir)
 	if err != nil {
-		return nil, configError(fmt.Errorf("open --dir %s: %w", dir, err))
+		return nil, usageError(fmt.Errorf("open --dir %s: %w", dir, err))
 	}
-	o.store = s
+	o.store, o.sink = s, s
 	return o, nil
+}
+
+// localDir is the folder that dumps are stored in, "" if it is elsewhere.
+func localDir(cfg *config.Config) string {
+	if cfg.Sink.URL == "" {
+		if cfg.Sink.Type == config.SinkLocal {
+			return cfg.Sink.Local.Dir
+		}
+		return ""
+	}
+	u, err := url.Parse(cfg.Sink.URL)
+	if err != nil {
+		return ""
+	}
+	s, err := local.OpenURL(u) // refuses other schemes
+	if err != nil {
+		return ""
+	}
+	return s.Dir()
 }
 
 func missing(dir string) bool {
@@ -112,6 +154,8 @@ func (o *opened) hintWhere() string {
 	switch {
 	case o.noDir:
 		return "that folder does not exist; give the right one with --dir, or a configuration with --config"
+	case o.named:
+		return "the address names this store; endpoint, region and credentials come from the configuration and the environment"
 	case o.chosen:
 		return "\"coredumpy ls --dir " + o.dir + "\" shows what is there"
 	case o.config == "":

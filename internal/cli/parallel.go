@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"sync"
 
@@ -16,7 +17,11 @@ const width = 8
 
 // forEach calls fn(0) … fn(n-1), width at a time, and returns when all are done.
 // Calls that have not begun when ctx is done do not begin.
-func forEach(ctx context.Context, n int, fn func(i int)) {
+func forEach(ctx context.Context, width, n int, fn func(i int)) {
+	if n == 1 && ctx.Err() == nil {
+		fn(0)
+		return
+	}
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, width)
 	for i := range n {
@@ -36,6 +41,7 @@ func forEach(ctx context.Context, n int, fn func(i int)) {
 type listed struct {
 	sink.Entry
 	header *dump.Header // nil if it cannot be read
+	sealed bool         // encrypted, so that the header is a part of it
 	err    error        // why not, or what else is wrong
 }
 
@@ -45,18 +51,40 @@ type listed struct {
 // dump is in its element.
 func readHeaders(ctx context.Context, st store, entries iter.Seq2[sink.Entry, error]) iter.Seq2[listed, error] {
 	return func(yield func(listed, error) bool) {
+		read := func(ctx context.Context, e sink.Entry) listed {
+			l := listed{Entry: e}
+			l.read(ctx, st)
+			return l
+		}
+		for l, err := range inOrder(ctx, width, entries, read) {
+			if errors.Is(l.err, sink.ErrNotFound) {
+				continue
+			}
+			if !yield(l, err) {
+				return
+			}
+		}
+	}
+}
+
+// inOrder calls do for each element, width at a time, and goes through the results
+// in the order of the elements. An error of the sequence ends it, and so does the
+// context.
+func inOrder[T, R any](ctx context.Context, width int, seq iter.Seq2[T, error], do func(context.Context, T) R) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		type result struct {
-			dump    listed
-			listing error
+			r   R
+			err error // of the sequence
 		}
+		var none R
 		var wg sync.WaitGroup
 		defer wg.Wait()
 		defer cancel()
-		queue := make(chan chan result, width) // its length is what is read ahead
+		queue := make(chan chan result, width) // its length is what is done ahead
 		wg.Go(func() {
 			defer close(queue)
-			for e, err := range entries {
+			for v, err := range seq {
 				slot := make(chan result, 1)
 				select {
 				case queue <- slot:
@@ -64,59 +92,59 @@ func readHeaders(ctx context.Context, st store, entries iter.Seq2[sink.Entry, er
 					return
 				}
 				if err != nil {
-					slot <- result{listing: err}
+					slot <- result{err: err}
 					return
 				}
-				wg.Go(func() {
-					l := listed{Entry: e}
-					l.header, l.Size, l.err = headerOf(ctx, st, e)
-					slot <- result{dump: l}
-				})
+				wg.Go(func() { slot <- result{r: do(ctx, v)} })
 			}
 		})
 		for slot := range queue {
 			r := <-slot
-			switch {
-			case r.listing != nil:
-				yield(listed{}, r.listing)
-				return
-			case ctx.Err() != nil:
-				yield(listed{}, ctx.Err())
-				return
-			case errors.Is(r.dump.err, sink.ErrNotFound):
-				continue
+			if r.err == nil {
+				r.err = ctx.Err()
 			}
-			if !yield(r.dump, nil) {
+			if r.err != nil {
+				yield(none, r.err)
+				return
+			}
+			if !yield(r.r, nil) {
 				return
 			}
 		}
 		if err := ctx.Err(); err != nil {
-			yield(listed{}, err)
+			yield(none, err)
 		}
 	}
 }
 
-// headerOf reads the header of a stored dump with one small read. Where reading
-// is cheap the end is looked at too, so that a truncated dump is seen; the
-// header is then returned beside the error.
-func headerOf(ctx context.Context, st store, e sink.Entry) (*dump.Header, int64, error) {
+// read reads the header of a stored dump with one small read. Where reading is
+// cheap the end is looked at too, so that a truncated dump is seen.
+func (l *listed) read(ctx context.Context, st store) {
+	e := l.Entry
+	e.Size = 0 // so that a store on a server sends no more than the beginning
 	o, err := st.Open(ctx, e)
 	if err != nil {
-		return nil, e.Size, err
+		l.err = err
+		return
 	}
 	defer o.Close()
-	h, err := dump.ReadHeader(o, o.Size())
-	if local, ok := st.(*opened); err == nil && ok && local.dir != "" {
-		err = checkEnds(o)
+	l.Size = o.Size()
+	if l.header, l.err = dump.ReadHeader(o, l.Size); l.err != nil {
+		return
 	}
-	return h, o.Size(), err
-}
-
-// checkEnds reports what is wrong with a dump as far as opening it shows.
-func checkEnds(o sink.Object) error {
-	r, err := dump.NewReader(o, o.Size())
+	local, ok := st.(*opened)
+	cheap := ok && !local.remote()
+	var from io.ReaderAt = beginning{o}
+	if cheap {
+		from = o
+	}
+	r, err := dump.NewReader(from, l.Size) // it has nothing to close but o
 	if err != nil {
-		return err
+		l.err = err
+		return
 	}
-	return r.Damage() // r has nothing to close but o
+	l.sealed = r.Sealed()
+	if cheap {
+		l.err = r.Damage()
+	}
 }

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"iter"
+	"regexp"
 
 	"github.com/spf13/cobra"
 
@@ -14,34 +16,46 @@ import (
 )
 
 type peekFlags struct {
+	where     where
+	keys      *keys
 	format    outputFormat
 	allFrames bool
 	verbose   bool
-	// told are the files whose damage was already reported, by fetch.
+	full      bool
+	// told are the dumps whose damage was already reported, by fetch.
 	told map[string]bool
 }
 
 func newPeek(std *stdio) *cobra.Command {
 	var f peekFlags
 	cmd := &cobra.Command{
-		Use:   "peek FILE|DIR...",
+		Use:   "peek FILE|DIR|ADDRESS|ID...",
 		Short: "Show what failed, where, and with which values",
 		Long: `Show of each dump what failed (the panic value or the error with the errors it
 wraps), where, in which service, trace and span, the frames of the program's own
 functions with their arguments and variables, and what is missing and why.
 
-A folder stands for all dumps below it, newest first. Only the header, the failing
-goroutine and the few objects that are shown are read, however large a dump is.
+` + helpTargets + `
+A folder stands for all dumps below it, newest first; - stands for stdin.
+
+Only the header, the failing goroutine and the few objects that are shown are read,
+however large a dump is. Of a dump in a bucket no more than its first 64 KiB are
+read, with one request; --full reads also what lies behind.
 
 In JSON each dump is an object with the header's fields and "file", "size",
 "damage" ("" for a good dump), "values" (panic value, recorded error, what the
 program watches) and "frames": those of the failing goroutine, from the failing
 frame of the program outwards, each with "vars". The "value" of a variable is what
 "print" in "coredumpy load" prints, on one line; its "state" is live, recovered,
-dead, or the reason why there is no value.
+dead, or the reason why there is no value. "partial" says that only the first
+64 KiB were read, "sealed" that the dump is encrypted and was not opened.
 
-A dump that is damaged is shown as far as it can be read; the exit code is 4 then.`,
+Of an encrypted dump the searchable part of the header is shown, unless --identity
+opens it. A dump that is damaged is shown as far as it can be read; the exit code
+is 4 then.`,
 		Example: `  coredumpy peek 0190163d-8694-739b-aea5-966c26f8ad91.cdmp
+  coredumpy peek 0190163d-8694-739b-aea5-966c26f8ad91
+  coredumpy peek s3://dumps/v1/traces/4bf92f3577b34da6a3ce929d0e0e4736/0190163d-8694-739b-aea5-966c26f8ad91.cdmp
   coredumpy peek --format json ./dumps | jq -r '.[].frames[0].func'`,
 		Args: needArgs(1, -1, "a dump file or a folder with dumps"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -49,20 +63,25 @@ A dump that is damaged is shown as far as it can be read; the exit code is 4 the
 		},
 		ValidArgsFunction: completeDumps(-1),
 	}
+	f.where.addFlags(cmd)
+	f.keys = newKeys(cmd, std, &f.where)
 	addFormat(cmd, &f.format)
 	cmd.Flags().BoolVar(&f.allFrames, "all-frames", false, "show all frames of the goroutine from the innermost, also of the runtime and libraries")
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "show also budgets that were not hit, resource attributes and whole values")
+	cmd.Flags().BoolVar(&f.full, "full", false, "of a dump in a bucket read also what lies behind the first 64 KiB")
 	return cmd
 }
 
 // peekJSON is a dump in the JSON of peek.
 type peekJSON struct {
 	headerJSON
-	File   string      `json:"file"`
-	Size   int64       `json:"size"`
-	Damage string      `json:"damage"`
-	Values []varJSON   `json:"values"`
-	Frames []frameJSON `json:"frames"`
+	File    string      `json:"file"`
+	Size    int64       `json:"size"`
+	Damage  string      `json:"damage"`
+	Partial bool        `json:"partial"`
+	Sealed  bool        `json:"sealed"`
+	Values  []varJSON   `json:"values"`
+	Frames  []frameJSON `json:"frames"`
 }
 
 type frameJSON struct {
@@ -84,133 +103,151 @@ type varJSON struct {
 	State string `json:"state"`
 }
 
-// peek shows the dumps at the paths, one after the other.
-func peek(ctx context.Context, std *stdio, f *peekFlags, paths []string) error {
+// peek shows the dumps that the arguments mean, one after the other.
+func peek(ctx context.Context, std *stdio, f *peekFlags, args []string) error {
+	return peekTargets(ctx, std, f, newFinder(std, &f.where).each(ctx, args))
+}
+
+// peekTargets shows dumps. An error in the sequence is about one of them. Several
+// are read at a time, because reading one is waiting, and shown in their order.
+func peekTargets(ctx context.Context, std *stdio, f *peekFlags, targets iter.Seq2[target, error]) error {
 	failures := &failures{std: std}
-	out := []peekJSON{}
+	var out *jsonArray
+	if f.format == formatJSON {
+		out = newJSONArray(std.out)
+	}
+	type argument struct {
+		t   target
+		err error
+	}
+	arguments := func(yield func(argument, error) bool) {
+		for t, err := range targets {
+			if !yield(argument{t, err}, nil) {
+				return
+			}
+		}
+	}
+	show := func(ctx context.Context, a argument) shownDump {
+		if a.err != nil {
+			return shownDump{err: a.err}
+		}
+		return showTarget(ctx, std, &a.t, f)
+	}
 	shown := 0
-	for path, err := range eachPath(ctx, paths) {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+	for d, err := range inOrder(ctx, width, arguments, show) {
 		if err != nil {
-			failures.add(err)
-			continue
+			return err
 		}
-		p, err := peekFile(path)
-		if err != nil && !isDamage(err) {
-			failures.add(err)
-			continue
-		}
-		if f.format == formatJSON {
-			out = append(out, p.json(f))
-		} else if p.session != nil {
+		if out != nil && d.json != nil {
+			d.err = errors.Join(d.err, out.add(d.json))
+		} else if d.text != nil {
 			if shown > 0 {
 				fmt.Fprintln(std.out)
 			}
 			shown++
-			if err := p.print(std, f); err != nil {
-				return errors.Join(err, p.close())
+			if _, err := std.out.Write(d.text); err != nil {
+				return err
 			}
 		}
-		if p.damage != nil && !f.told[path] {
-			failures.add(damageError(path, p.damage))
-		} else if p.damage != nil {
+		failures.add(d.err)
+		if d.damage != nil && !f.told[d.name] {
+			failures.add(damageError(d.name, d.damage))
+		} else if d.damage != nil {
 			failures.code = max(failures.code, exitDamaged)
 		}
-		if err := p.close(); err != nil {
-			failures.add(err)
-		}
 	}
-	if f.format == formatJSON {
-		if err := writeJSON(std.out, out); err != nil {
+	if out != nil {
+		if err := out.close(); err != nil {
 			return err
 		}
 	}
 	return failures.err()
 }
 
-// eachPath goes through the files that the arguments mean. An error is about
-// one of them.
-func eachPath(ctx context.Context, args []string) func(func(string, error) bool) {
-	return func(yield func(string, error) bool) {
-		for _, arg := range args {
-			fi, err := os.Stat(arg)
-			if err != nil || !fi.IsDir() {
-				if !yield(arg, err) {
-					return
-				}
-				continue
-			}
-			found, err := findDumps(ctx, arg)
-			if err == nil && len(found) == 0 {
-				err = withCode(exitNoDump, hint(fmt.Errorf("no dumps in folder %s", arg), "a dump's name ends in %s", dump.Extension))
-			}
-			if err != nil {
-				if !yield("", err) {
-					return
-				}
-				continue
-			}
-			for _, d := range found {
-				if !yield(d.path, nil) {
-					return
-				}
-			}
-		}
+// shownDump is what is printed of a dump.
+type shownDump struct {
+	name   string
+	text   []byte    // nil if nothing can be read
+	json   *peekJSON // nil for text
+	damage error
+	err    error
+}
+
+// showTarget opens, shows and closes a dump.
+func showTarget(ctx context.Context, std *stdio, t *target, f *peekFlags) shownDump {
+	p, err := peekTarget(ctx, t, f)
+	if p == nil {
+		return shownDump{err: err}
 	}
+	d := shownDump{name: t.name, damage: p.damage}
+	if f.format == formatJSON {
+		j := p.json(f)
+		d.json = &j
+	} else if p.session != nil {
+		var text bytes.Buffer
+		own := *std
+		own.out = &text
+		err = errors.Join(err, p.print(&own, f))
+		d.text = text.Bytes()
+	}
+	d.err = errors.Join(err, p.close())
+	return d
 }
 
 // peeked is one dump that is being shown.
 type peeked struct {
 	file    string
 	size    int64
-	closer  io.Closer
 	session *debugger.Session // nil if nothing can be read
 	damage  error
+	partial bool // behind the first headSize bytes nothing was read
+	sealed  bool // encrypted, and not opened
+	closer  io.Closer
 }
 
-// peekFile opens a dump. If the error is damage, what is returned says so too.
-func peekFile(path string) (*peeked, error) {
-	f, err := openFile(path)
-	if err != nil {
+// peekTarget opens a dump. It returns nil if there is nothing to show; an error
+// beside a dump is about what could not be shown. Damage is no error here.
+func peekTarget(ctx context.Context, t *target, f *peekFlags) (*peeked, error) {
+	c, err := openContent(ctx, t, f.keys, !f.full)
+	if c == nil {
 		return nil, err
 	}
-	p, err := peekAt(f, f.size)
-	p.file, p.closer = path, f
-	if err != nil && !isDamage(err) {
-		return nil, errors.Join(fmt.Errorf("read %s: %w", path, err), f.Close())
+	if c.Reader == nil && !isDamage(err) {
+		return nil, errors.Join(openError(t.name, err), c.Close())
 	}
-	return p, err
-}
-
-// peekAt opens what r holds.
-func peekAt(r io.ReaderAt, size int64) (*peeked, error) {
-	p := &peeked{size: size}
-	reader, err := dump.NewReader(r, size)
-	if err != nil {
+	p := newPeeked(c)
+	switch {
+	case isDamage(err):
 		p.damage = err
-		return p, err
+	case err != nil:
+		return p, openError(t.name, err)
 	}
-	p.session, err = debugger.New(reader)
-	if err != nil {
-		p.damage = err
-		return p, err
-	}
-	p.damage = p.session.Problem()
 	return p, nil
 }
 
-func (p *peeked) close() error {
-	if p.closer == nil {
-		return nil
+// newPeeked makes an open dump ready to be shown.
+func newPeeked(c *content) *peeked {
+	p := &peeked{file: c.name, size: c.object.Size(), partial: c.partial, sealed: c.sealed, closer: c}
+	if c.Reader == nil {
+		return p
 	}
-	return p.closer.Close()
+	session, err := debugger.New(c.Reader)
+	if err != nil {
+		p.damage = err // there is no such case
+		return p
+	}
+	p.session, p.damage = session, session.Problem()
+	if c.partial {
+		p.damage = c.damage() // what lies behind is not missing
+	}
+	return p
 }
+
+func (p *peeked) close() error { return p.closer.Close() }
 
 // json converts the dump.
 func (p *peeked) json(f *peekFlags) peekJSON {
-	j := peekJSON{File: p.file, Size: p.size, Values: []varJSON{}, Frames: []frameJSON{}}
+	j := peekJSON{File: p.file, Size: p.size, Partial: p.partial, Sealed: p.sealed, Values: []varJSON{}, Frames: []frameJSON{}}
 	if p.damage != nil {
 		j.Damage = p.damage.Error()
 	}
@@ -224,7 +261,7 @@ func (p *peeked) json(f *peekFlags) peekJSON {
 		return j
 	}
 	j.Missing = append(j.Missing, newMissingJSON(home.Goroutine().Missing)...)
-	j.Values = varsJSON(home.Watches(), home.Goroutine().Values)
+	j.Values = p.varsJSON(home.Watches(), home.Goroutine().Values)
 	for i, frame := range home.Frames() {
 		if i < home.FrameIndex() && !f.allFrames {
 			continue
@@ -235,18 +272,31 @@ func (p *peeked) json(f *peekFlags) peekJSON {
 		}
 		j.Frames = append(j.Frames, frameJSON{
 			Func: frame.Func, File: frame.File, Line: frame.Line, Inlined: frame.Inlined, User: frame.User, Index: i,
-			Vars: varsJSON(sc.Variables(), frame.Vars), Missing: newMissingJSON(frame.Missing),
+			Vars: p.varsJSON(sc.Variables(), frame.Vars), Missing: newMissingJSON(frame.Missing),
 		})
 	}
 	return j
 }
 
+// text is the text of a value. What lies behind the part that was read is not
+// damaged, as it must seem to whoever prints it.
+func (p *peeked) text(value string) string {
+	if !p.partial {
+		return value
+	}
+	return behind.ReplaceAllString(value, "not read")
+}
+
+// behind matches what the printing of values says of an object that the file
+// ends before.
+var behind = regexp.MustCompile(`unreadable: ` + regexp.QuoteMeta(dump.ErrTruncated.Error()) + ` at byte \d+: [^()]*? are missing`)
+
 // varsJSON converts variables; raw are the same ones as the dump has them.
-func varsJSON(vars []debugger.Variable, raw []dump.Variable) []varJSON {
+func (p *peeked) varsJSON(vars []debugger.Variable, raw []dump.Variable) []varJSON {
 	out := make([]varJSON, 0, len(vars))
 	for i, v := range vars {
 		out = append(out, varJSON{
-			Name: raw[i].Name, Kind: v.Kind.String(), Type: v.Value.TypeName(), Value: v.Value.String(), State: raw[i].StateName(),
+			Name: raw[i].Name, Kind: v.Kind.String(), Type: v.Value.TypeName(), Value: p.text(v.Value.String()), State: raw[i].StateName(),
 		})
 	}
 	return out

@@ -29,7 +29,10 @@ func (p *peeked) print(std *stdio, f *peekFlags) error {
 	w.reason()
 	w.facts()
 	w.values()
-	w.frames()
+	if !w.p.sealed {
+		w.frames()
+	}
+	w.unread()
 	w.missing()
 	w.spent()
 	_, err := std.out.Write([]byte(w.b.String()))
@@ -226,7 +229,7 @@ func (w *peekPrinter) vars(vars []debugger.Variable) {
 
 func (w *peekPrinter) value(v *debugger.Variable, room int) string {
 	if v.Value.Missing() != "" {
-		text := v.Value.Short(0)
+		text := w.p.text(v.Value.Short(0))
 		if t := v.Value.TypeName(); t != "" {
 			text = clean(debugger.ShortenType(t)) + " " + text
 		}
@@ -238,9 +241,9 @@ func (w *peekPrinter) value(v *debugger.Variable, room int) string {
 	}
 	if w.f.verbose {
 		f := debugger.Format{LoadConfig: debugger.DefaultLoad(), Multiline: true, ShortTypes: true}
-		return strings.ReplaceAll(v.Value.Format(f), "\n", "\n            ") + w.s.yellow(note)
+		return strings.ReplaceAll(w.p.text(v.Value.Format(f)), "\n", "\n            ") + w.s.yellow(note)
 	}
-	return shorten(v.Value.Format(shortValue), max(room-len(note), 20)) + w.s.yellow(note)
+	return shorten(w.p.text(v.Value.Format(shortValue)), max(room-len(note), 20)) + w.s.yellow(note)
 }
 
 // shortValue is how peek prints a value: on one line, with few elements and
@@ -253,6 +256,14 @@ var shortValue = debugger.Format{
 
 func padded(s string, width int) string {
 	return s + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
+}
+
+// unread says that there is more than was looked at.
+func (w *peekPrinter) unread() {
+	if w.p.partial {
+		w.line("")
+		w.line("%s", w.s.dim(fmt.Sprintf("only the first %s of %s were read; --full reads the rest", bytesText(headSize), bytesText(w.p.size))))
+	}
 }
 
 // missing prints what the dump and its goroutine have not got. Frames say it

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -19,6 +20,10 @@ type stdio struct {
 	errWidth   int // columns of err if it is a terminal that takes progress bars, else 0
 	outWidth   int // columns of out if it is a terminal, else 0
 
+	// ask asks for a passphrase at the terminal. It is nil if there is none: a
+	// script gives keys that need no passphrase.
+	ask func(prompt string) ([]byte, error)
+
 	getenv func(string) string
 	now    func() time.Time
 	local  *time.Location // in which times are shown to people
@@ -31,6 +36,9 @@ func osStdio() *stdio {
 		getenv: os.Getenv, now: time.Now, local: time.Local,
 	}
 	std.inTerminal = term.IsTerminal(int(os.Stdin.Fd()))
+	if std.inTerminal && term.IsTerminal(int(os.Stderr.Fd())) {
+		std.ask = askTerminal
+	}
 	std.outWidth = terminalWidth(os.Stdout)
 	std.outStyle = style{wantsColour(std.outWidth)}
 	if os.Getenv("TERM") != "dumb" {
@@ -38,6 +46,13 @@ func osStdio() *stdio {
 	}
 	std.errStyle = style{wantsColour(std.errWidth)}
 	return std
+}
+
+// askTerminal reads a line that is not shown.
+func askTerminal(prompt string) ([]byte, error) {
+	fmt.Fprint(os.Stderr, clean(prompt)+": ")
+	defer fmt.Fprintln(os.Stderr)
+	return term.ReadPassword(int(os.Stdin.Fd()))
 }
 
 // wantsColour reports whether a stream that is a terminal of that width, or

@@ -16,6 +16,10 @@ type table struct {
 	// right are the columns that are aligned to the right.
 	right map[int]bool
 	paint func(row, col int, text string) string // nil: no colour
+	// after are the widths of the piece that this one goes on; nil for the first
+	// piece, which has the head.
+	after  []int
+	widest []int // set by write
 }
 
 const columnGap = "  "
@@ -23,9 +27,15 @@ const columnGap = "  "
 // write prints the table; width 0 means that the lines may be as long as they
 // like.
 func (t *table) write(w io.Writer, s style, width int) error {
+	if len(t.head) == 0 {
+		return nil
+	}
 	widths := t.widths(width)
+	t.widest = widths
 	var b strings.Builder
-	t.line(&b, widths, t.head, func(_ int, text string) string { return s.bold(text) })
+	if t.after == nil {
+		t.line(&b, widths, t.head, func(_ int, text string) string { return s.bold(text) })
+	}
 	for i, row := range t.rows {
 		t.line(&b, widths, row, func(col int, text string) string {
 			if t.paint == nil {
@@ -44,6 +54,9 @@ func (t *table) widths(width int) []int {
 	sum := len(columnGap) * (len(t.head) - 1)
 	for i, h := range t.head {
 		widths[i] = utf8.RuneCountInString(h)
+		if t.after != nil {
+			widths[i] = t.after[i]
+		}
 		for _, row := range t.rows {
 			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
 		}

@@ -40,7 +40,7 @@ func parseTrace(arg string) (dump.TraceID, error) {
 	err = usageError(err)
 	switch {
 	case isDumpID(s):
-		err = hint(err, "this is a dump ID; \"coredumpy ls\" shows the trace that each dump belongs to")
+		err = hint(err, "this is a dump ID; fetch, peek, load, export and verify take it as it is")
 	case len(s) == 16 && hexRun.FindString(s) == s:
 		err = hint(err, "16 digits are a span ID; fetch wants the trace's 32 digits, --span takes a span ID")
 	default:

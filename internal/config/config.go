@@ -28,7 +28,11 @@ type Config struct {
 	Capture Capture
 	Redact  Redact
 	Trigger Trigger
+	Limit   Limit
 	Sink    Sink
+	Spool   Spool
+	Upload  Upload
+	Encrypt Encrypt
 	Link    Link
 
 	// Warnings are things that are no error but that somebody should hear of,
@@ -69,14 +73,60 @@ type Trigger struct {
 	Panics      bool     // trigger.panics
 	ErrorSpans  bool     // trigger.error_spans
 	Exclude     []string // trigger.exclude
+	Rules       []string // trigger.rules
 	RecoveredBy []string // trigger.recovered_by
+	Sample      Sample
+}
+
+// Sample holds the keys under trigger.sample.
+type Sample struct {
+	Panics     float64 // trigger.sample.panics
+	ErrorSpans float64 // trigger.sample.error_spans
+}
+
+// Limit holds the keys under limit.
+type Limit struct {
+	Window     time.Duration // limit.window; 0 is off
+	PerFailure int           // limit.per_failure; 0 is off
+	PerMinute  int           // limit.per_minute; 0 is off
+	Queue      int           // limit.queue
 }
 
 // Sink holds the keys under sink.
 type Sink struct {
-	Type  string // sink.type
-	Local Local
-	S3    S3
+	Type          string        // sink.type
+	URL           string        // sink.url
+	Also          []string      // sink.also
+	Fallback      string        // sink.fallback
+	FallbackAfter time.Duration // sink.fallback_after
+	Routes        []string      // sink.routes
+	Local         Local
+	S3            S3
+}
+
+// Spool holds the keys under spool.
+type Spool struct {
+	Mode     string        // spool.mode
+	Dir      string        // spool.dir
+	MaxBytes int64         // spool.max_bytes
+	MaxItems int           // spool.max_items
+	MaxAge   time.Duration // spool.max_age
+	MinFree  int64         // spool.min_free
+}
+
+// Upload holds the keys under upload.
+type Upload struct {
+	Concurrency    int           // upload.concurrency
+	AttemptTimeout time.Duration // upload.attempt_timeout
+	GiveUpAfter    time.Duration // upload.give_up_after; 0: spool.max_age decides
+	OnCrashTimeout time.Duration // upload.on_crash_timeout
+}
+
+// Encrypt holds the keys under encrypt.
+type Encrypt struct {
+	Recipients []string // encrypt.recipients
+	SealHeader bool     // encrypt.seal_header
+	Identities []string // encrypt.identities
 }
 
 // Local holds the keys under sink.local.
@@ -91,6 +141,20 @@ type S3 struct {
 	Endpoint  string // sink.s3.endpoint
 	Region    string // sink.s3.region
 	PathStyle bool   // sink.s3.path_style
+
+	Profile            string   // sink.s3.profile
+	RoleARN            string   // sink.s3.role_arn
+	ExternalID         string   // sink.s3.external_id
+	SSE                string   // sink.s3.sse
+	KMSKeyID           string   // sink.s3.kms_key_id
+	StorageClass       string   // sink.s3.storage_class
+	Tags               []string // sink.s3.tags
+	Checksum           string   // sink.s3.checksum
+	MultipartThreshold int64    // sink.s3.multipart_threshold
+	PartSize           int64    // sink.s3.part_size
+	Concurrency        int      // sink.s3.concurrency
+	Proxy              string   // sink.s3.proxy
+	CAFile             string   // sink.s3.ca_file
 }
 
 // Link holds the keys under link.
@@ -104,6 +168,13 @@ const (
 	SinkS3    = "s3"
 )
 
+// The values of spool.mode.
+const (
+	SpoolAuto = "auto"
+	SpoolOn   = "on"
+	SpoolOff  = "off"
+)
+
 // Default returns the configuration that holds where nothing is configured.
 func Default() Config {
 	c := capture.DefaultConfig()
@@ -115,8 +186,14 @@ func Default() Config {
 			SourceLines: c.SourceLines,
 		},
 		Redact:  Redact{Secrets: true, Environ: true, EnvironMinLength: 9},
-		Trigger: Trigger{Panics: true, ErrorSpans: true},
-		Sink:    Sink{Type: SinkLocal, Local: Local{Dir: "./dumps"}},
+		Trigger: Trigger{Panics: true, ErrorSpans: true, Sample: Sample{Panics: 1, ErrorSpans: 1}},
+		Limit:   Limit{Window: time.Minute, PerFailure: 20, PerMinute: 30, Queue: 16},
+		Sink: Sink{
+			Type: SinkLocal, FallbackAfter: time.Minute, Local: Local{Dir: "./dumps"},
+			S3: S3{Checksum: "auto", MultipartThreshold: 16 << 20, PartSize: 8 << 20, Concurrency: 4},
+		},
+		Spool:  Spool{Mode: SpoolAuto, MaxBytes: 1 << 30, MaxItems: 10_000, MaxAge: 7 * 24 * time.Hour, MinFree: 256 << 20},
+		Upload: Upload{Concurrency: 2, AttemptTimeout: time.Minute, OnCrashTimeout: 3 * time.Second},
 	}
 }
 
@@ -130,15 +207,22 @@ func (c *Config) Validate() error {
 			Msg: fmt.Sprintf("%v is shorter than capture.pause, %v, which is a part of it", c.Capture.Timeout, c.Capture.Pause),
 		}
 	}
-	switch c.Sink.Type {
-	case SinkLocal:
+	if _, err := c.routes(); err != nil {
+		return &Error{Key: "sink.routes", Err: err}
+	}
+	switch {
+	case c.Sink.URL != "":
+	case c.Sink.Type == SinkLocal:
 		if c.Sink.Local.Dir == "" {
 			return &Error{Key: "sink.local.dir", Msg: "is empty, but sink.type is local"}
 		}
-	case SinkS3:
+	case c.Sink.Type == SinkS3:
 		if c.Sink.S3.Bucket == "" {
 			return &Error{Key: "sink.s3.bucket", Msg: "is empty, but sink.type is s3"}
 		}
+	}
+	if c.Encrypt.SealHeader && len(c.Encrypt.Recipients) == 0 {
+		return &Error{Key: "encrypt.seal_header", Msg: "is true, but encrypt.recipients is empty, so nothing is encrypted"}
 	}
 	return nil
 }

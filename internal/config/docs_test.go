@@ -32,7 +32,7 @@ func TestSampleConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
-	for _, list := range []*[]string{&want.Redact.EnvironAllow, &want.Redact.Patterns, &want.Redact.Names, &want.Redact.AllowNames, &want.Redact.Disable, &want.Trigger.Exclude, &want.Trigger.RecoveredBy} {
+	for _, list := range []*[]string{&want.Redact.EnvironAllow, &want.Redact.Patterns, &want.Redact.Names, &want.Redact.AllowNames, &want.Redact.Disable, &want.Trigger.Exclude, &want.Trigger.Rules, &want.Trigger.RecoveredBy, &want.Sink.Also, &want.Sink.Routes, &want.Sink.S3.Tags, &want.Encrypt.Recipients, &want.Encrypt.Identities} {
 		*list = []string{} // the file says so instead of saying nothing
 	}
 	if !reflect.DeepEqual(*cfg, want) {
@@ -108,13 +108,18 @@ func golden(t *testing.T, path, want string) {
 
 // sectionDocs says what the sections are for.
 var sectionDocs = map[string]string{
-	"capture":    "What goes into a dump, and how long that may take. Whatever a limit cuts off says so in the dump.",
-	"redact":     "What must not leave the process. docs/redaction.md says how it is found.",
-	"trigger":    "What makes a dump.",
-	"sink":       "Where dumps go.",
-	"sink.local": "For sink.type local.",
-	"sink.s3":    "For sink.type s3.",
-	"link":       "What a span says of its dump.",
+	"capture":        "What goes into a dump, and how long that may take. Whatever a limit cuts off says so in the dump.",
+	"redact":         "What must not leave the process. docs/redaction.md says how it is found.",
+	"trigger":        "What makes a dump.",
+	"trigger.sample": "Which share of the failures gets a dump: 1 is all, 0.1 every tenth. The trace ID decides, so that spans of one trace agree.",
+	"limit":          "What protects the service when much fails at once; docs/storms.md says more.",
+	"sink":           "Where dumps go.",
+	"spool":          "Where dumps wait for their upload; docs/spool.md says more.",
+	"upload":         "How dumps get from the spool to the sink.",
+	"encrypt":        "Encryption of the dumps themselves; docs/encryption.md says more.",
+	"sink.local":     "For sink.type local.",
+	"sink.s3":        "For sink.type s3.",
+	"link":           "What a span says of its dump.",
 }
 
 func sample() string {

@@ -112,11 +112,37 @@ var fields = []field{
 		"Dump when a span ends with status Error, and when the program calls RecordError."),
 	listKey("trigger.exclude", func(c *Config) *[]string { return &c.Trigger.Exclude }, checkNotEmpty,
 		"Errors and panic values that get no dump: types (\"*net/url.Error\"), whole messages (\"record not found\"), which also match at the end of a message behind \": \", or one of the names "+strings.Join(sentinelNames(), ", ")+"."),
+	listKey("trigger.rules", func(c *Config) *[]string { return &c.Trigger.Rules }, checkRule,
+		"Rules about which failures get a dump. The first one whose conditions all hold decides: \"drop kind=client route=/healthz*\", \"keep package=example.com/shop/...\", \"drop error=*net.OpError|*url.Error\", \"drop\" (all others). Conditions: trigger, error, message, package, kind, route, span, service, scope, attr.<name>; * stands for anything. docs/storms.md says more."),
 	listKey("trigger.recovered_by", func(c *Config) *[]string { return &c.Trigger.RecoveredBy }, checkNotEmpty,
 		"Functions of the program that recover from panics of what they call (\"example.com/shop/queue.(*Worker).run\"). Below one of them a panic does not end the process, so its dump is written in the background. Those of net/http and of well-known frameworks are known."),
 
+	fractionKey("trigger.sample.panics", func(c *Config) *float64 { return &c.Trigger.Sample.Panics },
+		"Which share of the traces gets dumps of its panics. A panic that ends the process always does."),
+	fractionKey("trigger.sample.error_spans", func(c *Config) *float64 { return &c.Trigger.Sample.ErrorSpans },
+		"Which share of the traces gets dumps of its error spans."),
+
+	durationKey("limit.window", func(c *Config) *time.Duration { return &c.Limit.Window }, 0, 24*time.Hour,
+		"After a dump, how long further failures like it (same place, same types of errors, same span name) get none: their spans refer to the first one's dump. 0: each gets its own. A panic that ends the process is not limited by anything here."),
+	intKey("limit.per_failure", func(c *Config) *int { return &c.Limit.PerFailure }, 0, 1_000_000,
+		"How many dumps an hour failures that are like each other get. 0: any number."),
+	intKey("limit.per_minute", func(c *Config) *int { return &c.Limit.PerMinute }, 0, 1_000_000,
+		"How many dumps a minute the process makes. 0: any number."),
+	intKey("limit.queue", func(c *Config) *int { return &c.Limit.Queue }, 1, 10_000,
+		"How many captures may wait in memory to be written. Those beyond are dropped."),
+
 	enumKey("sink.type", func(c *Config) *string { return &c.Sink.Type }, []string{SinkLocal, SinkS3},
 		"Where dumps are stored: in a local folder or in an S3 bucket."),
+	textKey("sink.url", func(c *Config) *string { return &c.Sink.URL }, checkStoreURL,
+		"Where dumps are stored, as a URL that takes the place of sink.type: \"file:///var/lib/dumps\", \"s3://bucket/prefix?region=eu-central-1\". A program can add schemes of its own."),
+	listKey("sink.also", func(c *Config) *[]string { return &c.Sink.Also }, checkStoreURL,
+		"URLs of further stores that get every dump as well."),
+	textKey("sink.fallback", func(c *Config) *string { return &c.Sink.Fallback }, checkStoreURL,
+		"URL of the store that gets the dumps while the other one does not take them."),
+	durationKey("sink.fallback_after", func(c *Config) *time.Duration { return &c.Sink.FallbackAfter }, 0, 24*time.Hour,
+		"How long the store must have failed before dumps go to sink.fallback."),
+	listKey("sink.routes", func(c *Config) *[]string { return &c.Sink.Routes }, checkRoute,
+		"Stores for single triggers, each as trigger=URL: \"panic=s3://bucket/panics\". Triggers: "+triggerNames()+"."),
 	textKey("sink.local.dir", func(c *Config) *string { return &c.Sink.Local.Dir }, nil,
 		"The folder for sink.type local. It is made if it is not there. A relative path starts at the working directory."),
 	textKey("sink.s3.bucket", func(c *Config) *string { return &c.Sink.S3.Bucket }, nil,
@@ -129,6 +155,61 @@ var fields = []field{
 		"The bucket's region. Empty: from where the AWS SDK looks for it."),
 	boolKey("sink.s3.path_style", func(c *Config) *bool { return &c.Sink.S3.PathStyle },
 		"Address the bucket as https://host/bucket instead of https://bucket.host. Most servers other than AWS want it."),
+	textKey("sink.s3.profile", func(c *Config) *string { return &c.Sink.S3.Profile }, nil,
+		"Profile of the AWS configuration files to use. Empty: AWS_PROFILE, or the default one."),
+	textKey("sink.s3.role_arn", func(c *Config) *string { return &c.Sink.S3.RoleARN }, nil,
+		"Role to assume before talking to the bucket. Web identity, instance and container roles need nothing here."),
+	textKey("sink.s3.external_id", func(c *Config) *string { return &c.Sink.S3.ExternalID }, nil,
+		"What the trust policy of that role may ask for."),
+	textKey("sink.s3.sse", func(c *Config) *string { return &c.Sink.S3.SSE }, checkSSE,
+		"Encryption on the server's side: AES256 or aws:kms. Empty: what the bucket does by itself."),
+	textKey("sink.s3.kms_key_id", func(c *Config) *string { return &c.Sink.S3.KMSKeyID }, nil,
+		"Key for sink.s3.sse aws:kms. Empty: the account's default key."),
+	textKey("sink.s3.storage_class", func(c *Config) *string { return &c.Sink.S3.StorageClass }, nil,
+		"Storage class of the dumps, such as STANDARD_IA. Empty: the bucket's default."),
+	listKey("sink.s3.tags", func(c *Config) *[]string { return &c.Sink.S3.Tags }, checkTag,
+		"Tags of the dumps, each as key=value."),
+	enumKey("sink.s3.checksum", func(c *Config) *string { return &c.Sink.S3.Checksum }, []string{"auto", "when_supported", "when_required"},
+		"When the SDK sends checksums of its own. auto: only where required if there is an endpoint, because many servers refuse them, else as the SDK does."),
+	sizeKey("sink.s3.multipart_threshold", func(c *Config) *int64 { return &c.Sink.S3.MultipartThreshold }, 5<<20, 5<<30,
+		"From which size on a dump is uploaded in parts."),
+	sizeKey("sink.s3.part_size", func(c *Config) *int64 { return &c.Sink.S3.PartSize }, 5<<20, 5<<30,
+		"Size of these parts."),
+	intKey("sink.s3.concurrency", func(c *Config) *int { return &c.Sink.S3.Concurrency }, 1, 64,
+		"How many parts of a dump are uploaded at once."),
+	textKey("sink.s3.proxy", func(c *Config) *string { return &c.Sink.S3.Proxy }, checkURL,
+		"URL of an HTTP proxy. Empty: HTTPS_PROXY, HTTP_PROXY and NO_PROXY."),
+	textKey("sink.s3.ca_file", func(c *Config) *string { return &c.Sink.S3.CAFile }, nil,
+		"File with the certificates (PEM) of the authorities to trust besides the system's."),
+
+	enumKey("spool.mode", func(c *Config) *string { return &c.Spool.Mode }, []string{SpoolAuto, SpoolOn, SpoolOff},
+		"Whether a dump goes to a local folder first and is uploaded from there. auto: unless it is stored in local folders only."),
+	textKey("spool.dir", func(c *Config) *string { return &c.Spool.Dir }, nil,
+		"That folder. Several processes and services may share it. Empty: coredumpy/spool in $XDG_STATE_HOME (~/.local/state)."),
+	sizeKey("spool.max_bytes", func(c *Config) *int64 { return &c.Spool.MaxBytes }, 1<<20, 1<<50,
+		"How much may lie in it. Beyond that the oldest of the least valuable dumps go: error spans before panics."),
+	intKey("spool.max_items", func(c *Config) *int { return &c.Spool.MaxItems }, 1, 10_000_000,
+		"How many dumps may lie in it."),
+	durationKey("spool.max_age", func(c *Config) *time.Duration { return &c.Spool.MaxAge }, time.Minute, 366*24*time.Hour,
+		"How long a dump may lie in it."),
+	sizeKey("spool.min_free", func(c *Config) *int64 { return &c.Spool.MinFree }, 0, 1<<50,
+		"How much of the disk stays free of dumps."),
+
+	intKey("upload.concurrency", func(c *Config) *int { return &c.Upload.Concurrency }, 1, 64,
+		"How many dumps are uploaded at once."),
+	durationKey("upload.attempt_timeout", func(c *Config) *time.Duration { return &c.Upload.AttemptTimeout }, time.Second, time.Hour,
+		"The longest that one attempt to upload a dump may take."),
+	durationKey("upload.give_up_after", func(c *Config) *time.Duration { return &c.Upload.GiveUpAfter }, 0, 366*24*time.Hour,
+		"How long a dump is tried to upload altogether. 0: as long as it may lie in the spool."),
+	durationKey("upload.on_crash_timeout", func(c *Config) *time.Duration { return &c.Upload.OnCrashTimeout }, 0, time.Minute,
+		"When a panic ends the process: the longest that it waits for the upload of its dump, which is safe in the spool by then."),
+
+	listKey("encrypt.recipients", func(c *Config) *[]string { return &c.Encrypt.Recipients }, checkNotEmpty,
+		"Public keys that dumps are encrypted for, before they reach a disk: age (age1…), SSH (ssh-ed25519 …), or the path of a file with one a line. Empty: no encryption."),
+	boolKey("encrypt.seal_header", func(c *Config) *bool { return &c.Encrypt.SealHeader },
+		"Encrypt the searchable part of the header as well (service, span, place, types of errors), so that listings show little more than IDs and times."),
+	listKey("encrypt.identities", func(c *Config) *[]string { return &c.Encrypt.Identities }, checkNotEmpty,
+		"Files with the private keys, for the command. A service needs none and should have none."),
 
 	textKey("link.viewer_url", func(c *Config) *string { return &c.Link.ViewerURL }, checkViewerURL,
 		"Address of the viewer, which becomes the span's coredumpy.dump.url. Either a base (\"https://dumps.example.com\" gives \"https://dumps.example.com/d/<dump ID>\") or a template with {dump_id}, {trace_id}, {span_id} and {service}. Empty: spans carry no URL."),
@@ -226,6 +307,21 @@ func boolKey(key string, p func(*Config) *bool, text string) field {
 	}
 }
 
+func fractionKey(key string, p func(*Config) *float64, text string) field {
+	return field{
+		key: key, typ: "number from 0 to 1", text: text,
+		get: func(c *Config) string { return strconv.FormatFloat(*p(c), 'g', -1, 64) },
+		set: func(c *Config, raw any) error {
+			f, ok := toFloat(raw)
+			if !ok || !(f >= 0 && f <= 1) {
+				return fmt.Errorf("want a number from 0 to 1, have %s", describe(raw))
+			}
+			*p(c) = f
+			return nil
+		},
+	}
+}
+
 func intKey(key string, p func(*Config) *int, lowest, highest int, text string) field {
 	return field{
 		key: key, typ: "number", text: text,
@@ -259,7 +355,9 @@ func durationKey(key string, p func(*Config) *time.Duration, lowest, highest tim
 					return fmt.Errorf("want a duration with its unit, like 50ms or 2s, have %s", describe(raw))
 				}
 			default:
-				return fmt.Errorf("want a duration with its unit, like 50ms or 2s, have %s", describe(raw))
+				if n, ok := toInt(raw); !ok || n != 0 { // 0 needs no unit
+					return fmt.Errorf("want a duration with its unit, like 50ms or 2s, have %s", describe(raw))
+				}
 			}
 			if d < lowest || d > highest {
 				return fmt.Errorf("want a duration from %s to %s, have %s", shortDuration(lowest), shortDuration(highest), shortDuration(d))

@@ -72,11 +72,23 @@ func TestLoadEveryKey(t *testing.T) {
 			Secrets: false, Environ: false, EnvironMinLength: 5, EnvironAllow: []string{"HOSTNAME"},
 			Patterns: []string{`a{1,2}`, `b`}, Names: []string{"pin"}, AllowNames: []string{"token_count"}, Disable: []string{"jwt"},
 		},
-		Trigger: Trigger{Panics: false, ErrorSpans: false, Exclude: []string{"context.Canceled", "*net/url.Error"}, RecoveredBy: []string{"example.com/x.(*W).run"}},
-		Sink: Sink{Type: "s3", Local: Local{Dir: "/var/dumps"}, S3: S3{
-			Bucket: "b", Prefix: "p/q", Endpoint: "http://127.0.0.1:9000", Region: "eu-1", PathStyle: true,
-		}},
-		Link: Link{ViewerURL: "https://dumps.example.com"},
+		Trigger: Trigger{
+			Panics: false, ErrorSpans: false, Exclude: []string{"context.Canceled", "*net/url.Error"}, RecoveredBy: []string{"example.com/x.(*W).run"},
+			Rules: []string{"drop kind=client route=/healthz*"}, Sample: Sample{Panics: 0.5, ErrorSpans: 0},
+		},
+		Limit: Limit{Window: 0, PerFailure: 1, PerMinute: 2, Queue: 3},
+		Sink: Sink{
+			Type: "s3", URL: "file:///a", Also: []string{"file:///b", "s3://c/d"}, Fallback: "file:///e", FallbackAfter: 2 * time.Second,
+			Routes: []string{"panic=file:///f", "manual=file:///g"}, Local: Local{Dir: "/var/dumps"}, S3: S3{
+				Bucket: "b", Prefix: "p/q", Endpoint: "http://127.0.0.1:9000", Region: "eu-1", PathStyle: true,
+				Profile: "ops", RoleARN: "arn:aws:iam::1:role/r", ExternalID: "x1", SSE: "aws:kms", KMSKeyID: "k", StorageClass: "STANDARD_IA", Tags: []string{"a=b", "c=d"},
+				Checksum: "when_required", MultipartThreshold: 20 << 20, PartSize: 6 << 20, Concurrency: 5, Proxy: "http://127.0.0.1:3128", CAFile: "/ca.pem",
+			},
+		},
+		Spool:   Spool{Mode: "on", Dir: "/var/spool/x", MaxBytes: 5 << 20, MaxItems: 6, MaxAge: time.Hour, MinFree: 7 << 20},
+		Upload:  Upload{Concurrency: 8, AttemptTimeout: 9 * time.Second, GiveUpAfter: 10 * time.Minute, OnCrashTimeout: time.Second},
+		Encrypt: Encrypt{Recipients: []string{"age1x"}, SealHeader: true, Identities: []string{"/key"}},
+		Link:    Link{ViewerURL: "https://dumps.example.com"},
 	}
 	yaml := `
 service: shop
@@ -99,10 +111,39 @@ trigger:
   error_spans: false
   exclude: [context.Canceled, "*net/url.Error"]
   recovered_by: ["example.com/x.(*W).run"]
+  rules: ["drop kind=client route=/healthz*"]
+  sample: {panics: 0.5, error_spans: 0}
+limit: {window: 0, per_failure: 1, per_minute: 2, queue: 3}
 sink:
   type: s3
+  url: file:///a
+  also: ["file:///b", "s3://c/d"]
+  fallback: file:///e
+  fallback_after: 2s
+  routes: ["panic=file:///f", "manual=file:///g"]
   local: {dir: /var/dumps}
-  s3: {bucket: b, prefix: p/q, endpoint: "http://127.0.0.1:9000", region: eu-1, path_style: true}
+  s3:
+    bucket: b
+    prefix: p/q
+    endpoint: "http://127.0.0.1:9000"
+    region: eu-1
+    path_style: true
+    profile: ops
+    role_arn: "arn:aws:iam::1:role/r"
+    external_id: x1
+    sse: aws:kms
+    kms_key_id: k
+    storage_class: STANDARD_IA
+    tags: [a=b, c=d]
+    checksum: when_required
+    multipart_threshold: 20MiB
+    part_size: 6MiB
+    concurrency: 5
+    proxy: "http://127.0.0.1:3128"
+    ca_file: /ca.pem
+spool: {mode: "on", dir: /var/spool/x, max_bytes: 5MiB, max_items: 6, max_age: 1h, min_free: 7MiB}
+upload: {concurrency: 8, attempt_timeout: 9s, give_up_after: 10m, on_crash_timeout: 1s}
+encrypt: {recipients: age1x, seal_header: true, identities: [/key]}
 link: {viewer_url: "https://dumps.example.com"}
 `
 	env := map[string]string{
@@ -116,7 +157,45 @@ link: {viewer_url: "https://dumps.example.com"}
 		"COREDUMPY_TRIGGER_EXCLUDE": "context.Canceled, *net/url.Error", "COREDUMPY_TRIGGER_RECOVERED_BY": "example.com/x.(*W).run",
 		"COREDUMPY_SINK_TYPE": "s3", "COREDUMPY_SINK_LOCAL_DIR": "/var/dumps", "COREDUMPY_SINK_S3_BUCKET": "b", "COREDUMPY_SINK_S3_PREFIX": "p/q",
 		"COREDUMPY_SINK_S3_ENDPOINT": "http://127.0.0.1:9000", "COREDUMPY_SINK_S3_REGION": "eu-1", "COREDUMPY_SINK_S3_PATH_STYLE": "TRUE",
-		"COREDUMPY_LINK_VIEWER_URL": "https://dumps.example.com",
+		"COREDUMPY_TRIGGER_RULES":               "drop kind=client route=/healthz*",
+		"COREDUMPY_TRIGGER_SAMPLE_PANICS":       "0.5",
+		"COREDUMPY_TRIGGER_SAMPLE_ERROR_SPANS":  "0",
+		"COREDUMPY_LIMIT_WINDOW":                "0s",
+		"COREDUMPY_LIMIT_PER_FAILURE":           "1",
+		"COREDUMPY_LIMIT_PER_MINUTE":            "2",
+		"COREDUMPY_LIMIT_QUEUE":                 "3",
+		"COREDUMPY_SINK_URL":                    "file:///a",
+		"COREDUMPY_SINK_ALSO":                   "file:///b,s3://c/d",
+		"COREDUMPY_SINK_FALLBACK":               "file:///e",
+		"COREDUMPY_SINK_FALLBACK_AFTER":         "2s",
+		"COREDUMPY_SINK_ROUTES":                 "panic=file:///f,manual=file:///g",
+		"COREDUMPY_SINK_S3_PROFILE":             "ops",
+		"COREDUMPY_SINK_S3_ROLE_ARN":            "arn:aws:iam::1:role/r",
+		"COREDUMPY_SINK_S3_EXTERNAL_ID":         "x1",
+		"COREDUMPY_SINK_S3_SSE":                 "aws:kms",
+		"COREDUMPY_SINK_S3_KMS_KEY_ID":          "k",
+		"COREDUMPY_SINK_S3_STORAGE_CLASS":       "STANDARD_IA",
+		"COREDUMPY_SINK_S3_TAGS":                "a=b,c=d",
+		"COREDUMPY_SINK_S3_CHECKSUM":            "when_required",
+		"COREDUMPY_SINK_S3_MULTIPART_THRESHOLD": "20MiB",
+		"COREDUMPY_SINK_S3_PART_SIZE":           "6MiB",
+		"COREDUMPY_SINK_S3_CONCURRENCY":         "5",
+		"COREDUMPY_SINK_S3_PROXY":               "http://127.0.0.1:3128",
+		"COREDUMPY_SINK_S3_CA_FILE":             "/ca.pem",
+		"COREDUMPY_SPOOL_MODE":                  "on",
+		"COREDUMPY_SPOOL_DIR":                   "/var/spool/x",
+		"COREDUMPY_SPOOL_MAX_BYTES":             "5MiB",
+		"COREDUMPY_SPOOL_MAX_ITEMS":             "6",
+		"COREDUMPY_SPOOL_MAX_AGE":               "1h",
+		"COREDUMPY_SPOOL_MIN_FREE":              "7MiB",
+		"COREDUMPY_UPLOAD_CONCURRENCY":          "8",
+		"COREDUMPY_UPLOAD_ATTEMPT_TIMEOUT":      "9s",
+		"COREDUMPY_UPLOAD_GIVE_UP_AFTER":        "10m",
+		"COREDUMPY_UPLOAD_ON_CRASH_TIMEOUT":     "1s",
+		"COREDUMPY_ENCRYPT_RECIPIENTS":          "age1x",
+		"COREDUMPY_ENCRYPT_SEAL_HEADER":         "true",
+		"COREDUMPY_ENCRYPT_IDENTITIES":          "/key",
+		"COREDUMPY_LINK_VIEWER_URL":             "https://dumps.example.com",
 	}
 	for _, k := range Keys() {
 		if _, ok := env[k.Env]; !ok {

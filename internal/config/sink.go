@@ -2,28 +2,78 @@ package config
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/otelcoredumpy/otelcoredumpy/dump"
 	"github.com/otelcoredumpy/otelcoredumpy/sink"
+	"github.com/otelcoredumpy/otelcoredumpy/sink/encrypt"
 	"github.com/otelcoredumpy/otelcoredumpy/sink/local"
+	"github.com/otelcoredumpy/otelcoredumpy/sink/route"
 	"github.com/otelcoredumpy/otelcoredumpy/sink/s3"
+	"github.com/otelcoredumpy/otelcoredumpy/sink/spool"
 )
 
-// OpenSink returns the store that the configuration names. It sends nothing
-// over the network and touches no folder: a bucket that does not exist is an error
-// of the first use. The context is only for reading the AWS SDK's own files.
-func (c *Config) OpenSink(ctx context.Context) (sink.Sink, error) {
-	switch c.Sink.Type {
-	case SinkLocal:
+// The functions of this file build stores. They send nothing over the network
+// and touch no folder: a bucket that does not exist is an error of the first
+// use. Their contexts are only for reading the AWS SDK's own files.
+
+// OpenDestination returns where dumps end up: the store that the configuration
+// names, with the further ones, the fallback and the routes, if there are any.
+func (c *Config) OpenDestination(ctx context.Context) (sink.Sink, error) {
+	s, err := c.openPrimary(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.Sink.Fallback != "" {
+		other, err := sink.Open(ctx, c.Sink.Fallback)
+		if err != nil {
+			return nil, &Error{Key: "sink.fallback", Err: err}
+		}
+		s = route.Fallback(s, other, c.Sink.FallbackAfter)
+	}
+	routes, err := c.openRoutes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(routes) > 0 {
+		s = route.ByTrigger(s, routes)
+	}
+	var also []sink.Sink
+	for _, rawURL := range c.Sink.Also {
+		other, err := sink.Open(ctx, rawURL)
+		if err != nil {
+			return nil, &Error{Key: "sink.also", Err: err}
+		}
+		also = append(also, other)
+	}
+	if len(also) > 0 {
+		s = route.Fanout(s, also...)
+	}
+	return s, nil
+}
+
+func (c *Config) openPrimary(ctx context.Context) (sink.Sink, error) {
+	switch {
+	case c.Sink.URL != "":
+		s, err := sink.Open(ctx, c.Sink.URL)
+		if err != nil {
+			return nil, &Error{Key: "sink.url", Err: err}
+		}
+		return s, nil
+	case c.Sink.Type == SinkLocal:
 		s, err := local.New(c.Sink.Local.Dir)
 		if err != nil {
 			return nil, &Error{Key: "sink.local", Err: err}
 		}
 		return s, nil
-	case SinkS3:
+	case c.Sink.Type == SinkS3:
 		k := c.Sink.S3
 		s, err := s3.New(ctx, s3.Config{
 			Bucket: k.Bucket, Prefix: k.Prefix, Endpoint: k.Endpoint, Region: k.Region, PathStyle: k.PathStyle,
+			Profile: k.Profile, RoleARN: k.RoleARN, ExternalID: k.ExternalID, SSE: k.SSE, KMSKeyID: k.KMSKeyID,
+			StorageClass: k.StorageClass, Tags: k.Tags, ChecksumMode: k.Checksum, MultipartThreshold: k.MultipartThreshold,
+			PartSize: k.PartSize, Concurrency: k.Concurrency, Proxy: k.Proxy, CAFile: k.CAFile,
 		})
 		if err != nil {
 			return nil, &Error{Key: "sink.s3", Err: err}
@@ -31,4 +81,167 @@ func (c *Config) OpenSink(ctx context.Context) (sink.Sink, error) {
 		return s, nil
 	}
 	return nil, &Error{Key: "sink.type", Msg: fmt.Sprintf("want one of %s, %s, have %q", SinkLocal, SinkS3, c.Sink.Type)}
+}
+
+func (c *Config) openRoutes(ctx context.Context) (map[dump.Trigger]sink.Sink, error) {
+	routes, err := c.routes()
+	if err != nil {
+		return nil, &Error{Key: "sink.routes", Err: err}
+	}
+	stores := make(map[dump.Trigger]sink.Sink)
+	for t, rawURL := range routes {
+		s, err := sink.Open(ctx, rawURL)
+		if err != nil {
+			return nil, &Error{Key: "sink.routes", Err: err}
+		}
+		stores[t] = s
+	}
+	return stores, nil
+}
+
+// Spooled reports whether dumps go to the spool first.
+func (c *Config) Spooled() bool {
+	switch c.Spool.Mode {
+	case SpoolOn:
+		return true
+	case SpoolOff:
+		return false
+	}
+	// A local folder is as safe as the spool would be, so nothing is gained by
+	// writing everything twice.
+	if c.Sink.URL == "" && c.Sink.Type != SinkLocal {
+		return true
+	}
+	urls := append([]string{c.Sink.URL, c.Sink.Fallback}, c.Sink.Also...)
+	routes, err := c.routes()
+	if err != nil {
+		return true
+	}
+	for _, rawURL := range routes {
+		urls = append(urls, rawURL)
+	}
+	for _, rawURL := range urls {
+		if rawURL == "" {
+			continue
+		}
+		if u, err := sink.ParseURL(rawURL); err != nil || u.Scheme != "file" {
+			return true
+		}
+	}
+	return false
+}
+
+// SpoolConfig returns the limits of the spool as package spool takes them.
+func (c *Config) SpoolConfig() (spool.Config, error) {
+	dir := c.Spool.Dir
+	if dir == "" {
+		var err error
+		if dir, err = spool.DefaultDir(); err != nil {
+			return spool.Config{}, &Error{Key: "spool.dir", Err: err}
+		}
+	}
+	free := c.Spool.MinFree
+	if free == 0 {
+		free = -1 // 0 stands for the default there
+	}
+	return spool.Config{
+		Dir: dir, MaxBytes: c.Spool.MaxBytes, MaxItems: c.Spool.MaxItems, MaxAge: c.Spool.MaxAge, MinFree: free,
+		Concurrency: c.Upload.Concurrency, AttemptTimeout: c.Upload.AttemptTimeout, GiveUpAfter: c.Upload.GiveUpAfter,
+	}, nil
+}
+
+// Hooks are told what the spool does; see [spool.Config].
+type Hooks struct {
+	OnResult  func(spool.Result)
+	OnTrouble func(kind string, err error)
+}
+
+// Pipeline is what a service hands its dumps to.
+type Pipeline struct {
+	Sink  sink.Sink
+	Spool *spool.Spool // nil if there is none
+
+	destination sink.Sink // nil if it is somebody else's
+}
+
+// Shutdown drains the spool within ctx, and lets go of the stores that were
+// opened.
+func (p *Pipeline) Shutdown(ctx context.Context) error {
+	var errs []error
+	if p.Spool != nil {
+		errs = append(errs, p.Spool.Shutdown(ctx))
+	}
+	if p.destination != nil {
+		errs = append(errs, sink.Shutdown(ctx, p.destination))
+	}
+	return errors.Join(errs...)
+}
+
+// OpenPipeline returns the way that the dumps of a service take: encrypted, if
+// they are to be, into the spool, if there is one, and on to the destination.
+// A destination that is given, not nil, takes the place of the configured one; it has a spool only if spool.mode
+// is on, and Shutdown does not touch it.
+func (c *Config) OpenPipeline(ctx context.Context, given sink.Sink, h Hooks) (p Pipeline, err error) {
+	spooled := c.Spool.Mode == SpoolOn
+	if p.Sink = given; given == nil {
+		if p.Sink, err = c.OpenDestination(ctx); err != nil {
+			return p, err
+		}
+		p.destination = p.Sink
+		spooled = c.Spooled()
+	}
+	if spooled {
+		k, err := c.SpoolConfig()
+		if err != nil {
+			return p, err
+		}
+		k.OnResult, k.OnTrouble = h.OnResult, h.OnTrouble
+		if p.Spool, err = spool.New(p.Sink, k); err != nil {
+			return p, &Error{Key: "spool", Err: err}
+		}
+		p.Sink = p.Spool
+	}
+	if len(c.Encrypt.Recipients) > 0 {
+		s, err := encrypt.New(p.Sink, encrypt.Config{Recipients: c.Encrypt.Recipients, SealHeader: c.Encrypt.SealHeader})
+		if err != nil {
+			return p, &Error{Key: "encrypt.recipients", Err: err}
+		}
+		p.Sink = s
+	}
+	return p, nil
+}
+
+// OpenSpool returns the spool as a command looks at it, which does nothing in
+// the background; nil if the configuration has none.
+func (c *Config) OpenSpool(ctx context.Context) (*spool.Spool, error) {
+	if !c.Spooled() {
+		return nil, nil
+	}
+	dest, err := c.OpenDestination(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k, err := c.SpoolConfig()
+	if err != nil {
+		return nil, err
+	}
+	k.Passive = true
+	s, err := spool.New(dest, k)
+	if err != nil {
+		return nil, &Error{Key: "spool", Err: err}
+	}
+	return s, nil
+}
+
+// OpenStore returns the store for reading: the destination, and what still
+// waits in this machine's spool. What is encrypted stays so.
+func (c *Config) OpenStore(ctx context.Context) (sink.Sink, error) {
+	s, err := c.OpenSpool(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s != nil {
+		return s, nil
+	}
+	return c.OpenDestination(ctx)
 }

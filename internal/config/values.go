@@ -165,3 +165,19 @@ func describe(raw any) string {
 		return fmt.Sprint(v)
 	}
 }
+
+// toFloat takes what YAML, JSON, TOML or an environment variable make of a
+// number.
+func toFloat(raw any) (float64, bool) {
+	switch v := raw.(type) {
+	case float32:
+		return float64(v), true
+	case float64:
+		return v, true
+	case string:
+		f, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
+		return f, err == nil
+	}
+	n, ok := toInt(raw)
+	return float64(n), ok
+}

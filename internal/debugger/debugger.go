@@ -45,29 +45,7 @@ type Session struct {
 	types *typeIndex        // made when a type is first looked up by name
 	list  []GoroutineInfo   // made by the first Goroutines
 	funcs map[string]Source // made by the first location by function name
-	large *dump.Object      // the last one that was large
-}
-
-// largeObject is how many elements make an object worth keeping: decoding it
-// takes longer than a user's keystroke. There is one, so that what is kept stays
-// bounded.
-const largeObject = 4096
-
-// object reads an object.
-func (s *Session) object(id dump.ObjectID) (*dump.Object, error) {
-	s.mu.Lock()
-	last := s.large
-	s.mu.Unlock()
-	if last != nil && last.ID == id {
-		return last, nil
-	}
-	obj, err := s.r.Object(id)
-	if err == nil && obj != nil && len(obj.Value.Elems) >= largeObject {
-		s.mu.Lock()
-		s.large = obj
-		s.mu.Unlock()
-	}
-	return obj, err
+	large []*object         // the last ones that were large
 }
 
 // Source is a place in a source file.

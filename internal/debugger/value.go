@@ -25,9 +25,10 @@ type Value struct {
 	state dump.VarState // of the variable that it was reached from
 	late  bool          // read after the failing goroutine went on
 
-	to  *Value // a pointer made by &: what it points at
-	arr *Value // a slice made by slicing an array: the array
-	off int64  // where a slice, or a view of a map, begins in what was captured
+	to   *Value // a pointer made by &: what it points at
+	more *more  // elements of v that are not in v
+	arr  *Value // a slice made by slicing an array: the array
+	off  int64  // where a slice, or a view of a map, begins in what was captured
 }
 
 // origin is what a value inherits from the one that it was reached from.
@@ -61,7 +62,7 @@ func (s *Session) view(v *dump.Value, o origin) *Value {
 			x.why = "unreadable: " + objectProblem(x.v.Obj, err)
 			return x
 		}
-		x.late = x.late || obj.Late
+		x.late, x.more = x.late || obj.Late, obj.more
 		if x.v = &obj.Value; x.v.Type != 0 {
 			x.typ = s.r.Type(x.v.Type)
 		}
@@ -337,7 +338,7 @@ func (x *Value) origin() origin { return origin{state: x.state, late: x.late} }
 
 // object returns the object behind x: a pointer's target, a slice's elements
 // and so on. why says what is in the way.
-func (x *Value) object() (obj *dump.Object, why string) {
+func (x *Value) object() (obj *object, why string) {
 	if x.v.Obj == 0 {
 		if why = x.s.reasonText(x.v.Reason, x.v.Detail); why == "" {
 			why = "not captured"
@@ -364,6 +365,9 @@ func (x *Value) Target() *Value {
 	}
 	o.late = o.late || obj.Late
 	y := x.s.view(&obj.Value, o)
+	if y.v == &obj.Value {
+		y.more = obj.more
+	}
 	if y.addr == 0 {
 		y.addr = x.v.Ptr
 	}
@@ -386,6 +390,8 @@ func (x *Value) Dynamic() *Value {
 type elements struct {
 	s    *Session
 	v    *dump.Value
+	more *more  // those that are not in v
+	last piece  // of those, what was read last
 	o    origin // of every element; addr is that of element 0
 	size uint64
 	off  int64 // index in v of element 0
@@ -400,8 +406,31 @@ func (e *elements) at(i int64, name string) *Value {
 	if o.addr != 0 {
 		o.addr += uint64(i) * e.size
 	}
-	v := e.s.r.Elem(e.v, int(e.off+i))
-	return e.s.view(&v, o)
+	return e.view(int(e.off+i), o)
+}
+
+// view makes a Value of element j of v.
+func (e *elements) view(j int, o origin) *Value {
+	switch {
+	case e.more == nil && len(e.v.Raw) != 0:
+		v := e.s.r.Elem(e.v, j)
+		return e.s.view(&v, o)
+	case e.more == nil || j < len(e.v.Elems):
+		return e.s.view(&e.v.Elems[j], o)
+	}
+	v, err := e.more.elem(j, &e.last)
+	if err != nil {
+		return e.s.missing(o, e.s.r.Type(o.typ), "unreadable: "+objectProblem(e.more.id, err))
+	}
+	return e.s.view(v, o)
+}
+
+// count returns how many elements v has.
+func (e *elements) count() int {
+	if e.more != nil {
+		return e.more.total
+	}
+	return e.s.r.NumElems(e.v)
 }
 
 // elements returns the captured elements of an array, slice or channel.
@@ -413,10 +442,10 @@ func (x *Value) elements() elements {
 	}
 	switch {
 	case x.typ.Kind == dump.Array:
-		e.v, e.o.addr = x.v, x.addr
+		e.v, e.more, e.o.addr = x.v, x.more, x.addr
 		e.why = x.s.reasonText(x.v.Reason, x.v.Detail)
 	case x.arr != nil:
-		e.v, e.o.addr = x.arr.v, x.v.Ptr
+		e.v, e.more, e.o.addr = x.arr.v, x.arr.more, x.v.Ptr
 		e.why = x.s.reasonText(x.arr.v.Reason, x.arr.v.Detail)
 	default:
 		obj, why := x.object()
@@ -424,7 +453,7 @@ func (x *Value) elements() elements {
 			e.why = why
 			return e
 		}
-		e.v, e.o.late = &obj.Value, e.o.late || obj.Late
+		e.v, e.more, e.o.late = &obj.Value, obj.more, e.o.late || obj.Late
 		if x.typ.Kind == dump.Slice {
 			e.o.addr = x.v.Ptr
 		} else {
@@ -435,11 +464,11 @@ func (x *Value) elements() elements {
 			e.why = x.s.reasonText(x.v.Reason, x.v.Detail)
 		}
 		if t := x.s.r.Type(obj.Value.Type); t != nil && t.Kind != dump.Array && t.Kind != dump.Chan {
-			e.v, e.why = nil, "unreadable: its elements are of type "+Clean(t.Name)
+			e.v, e.more, e.why = nil, nil, "unreadable: its elements are of type "+Clean(t.Name)
 			return e
 		}
 	}
-	if n := int64(x.s.r.NumElems(e.v)) - e.off; n > 0 {
+	if n := int64(e.count()) - e.off; n > 0 {
 		e.n = min(n, x.Len())
 	}
 	if e.why == "" {
@@ -457,15 +486,17 @@ func (x *Value) entries() elements {
 		e.why = why
 		return e
 	}
-	e.v, e.o.late = &obj.Value, e.o.late || obj.Late
+	e.v, e.more, e.o.late = &obj.Value, obj.more, e.o.late || obj.Late
 	if e.why = x.s.reasonText(obj.Value.Reason, obj.Value.Detail); e.why == "" {
 		if e.why = x.s.reasonText(x.v.Reason, x.v.Detail); e.why == "" {
 			e.why = "not captured"
 		}
 	}
-	if n := int64(len(obj.Value.Elems))/2 - x.off; n > 0 {
-		e.n = n
+	n := len(e.v.Elems)
+	if e.more != nil {
+		n = e.more.total
 	}
+	e.n = max(0, int64(n)/2-x.off)
 	return e
 }
 
@@ -474,7 +505,7 @@ func (x *Value) entry(e *elements, i int64) (key, val *Value) {
 	at := func(j int64, t dump.TypeID) *Value {
 		o := e.o
 		o.typ = t
-		return e.s.view(&e.v.Elems[j], o)
+		return e.view(int(j), o)
 	}
 	return at(e.off+2*i, x.typ.Key), at(e.off+2*i+1, x.typ.Elem)
 }

@@ -15,136 +15,22 @@ import (
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 	"github.com/otelcoredumpy/otelcoredumpy/sink"
+	"github.com/otelcoredumpy/otelcoredumpy/sink/internal/disk"
+	"github.com/otelcoredumpy/otelcoredumpy/sink/internal/disk/disktest"
 )
 
-// faults is a file system that counts its operations, remembers them, and lets
-// some of them fail.
-type faults struct {
-	fail func(n int, op string) error // n counts from 1
-	n    int
-	ops  []string // "op name", those that were let through
-}
-
-func (f *faults) step(op, name string) error {
-	f.n++
-	if f.fail != nil {
-		if err := f.fail(f.n, op); err != nil {
-			return &fs.PathError{Op: op, Path: name, Err: err}
-		}
-	}
-	f.ops = append(f.ops, op+" "+name)
-	return nil
-}
-
-func (f *faults) open(dir string) (folder, error) {
-	if err := f.step("openroot", "."); err != nil {
-		return nil, err
-	}
-	inner, err := openFolder(dir)
-	return &faultFolder{inner, f}, err
-}
-
-type faultFolder struct {
-	folder
-	f *faults
-}
-
-func (d *faultFolder) Mkdir(name string, mode fs.FileMode) error {
-	if err := d.f.step("mkdir", name); err != nil {
-		return err
-	}
-	err := d.folder.Mkdir(name, mode)
-	if err != nil {
-		d.f.ops = d.f.ops[:len(d.f.ops)-1] // it was there, and nothing happened
-	}
-	return err
-}
-
-func (d *faultFolder) OpenFile(name string, flag int, mode fs.FileMode) (file, error) {
-	if err := d.f.step("openfile", name); err != nil {
-		return nil, err
-	}
-	inner, err := d.folder.OpenFile(name, flag, mode)
-	if err != nil {
-		return nil, err
-	}
-	return &faultFile{inner, d.f, name}, nil
-}
-
-func (d *faultFolder) ReadDir(name string) ([]fs.DirEntry, error) {
-	if err := d.f.step("readdir", name); err != nil {
-		return nil, err
-	}
-	return d.folder.ReadDir(name)
-}
-
-func (d *faultFolder) Lstat(name string) (fs.FileInfo, error) {
-	if err := d.f.step("lstat", name); err != nil {
-		return nil, err
-	}
-	return d.folder.Lstat(name)
-}
-
-func (d *faultFolder) Rename(from, to string) error {
-	if err := d.f.step("rename", to); err != nil {
-		return err
-	}
-	return d.folder.Rename(from, to)
-}
-
-func (d *faultFolder) Remove(name string) error {
-	if err := d.f.step("remove", name); err != nil {
-		return err
-	}
-	return d.folder.Remove(name)
-}
-
-func (d *faultFolder) SyncDir(name string) error {
-	if err := d.f.step("syncdir", name); err != nil {
-		return err
-	}
-	return d.folder.SyncDir(name)
-}
-
-type faultFile struct {
-	file
-	f    *faults
-	name string
-}
-
-// Write that fails has written half, as on a disk that became full.
-func (w *faultFile) Write(p []byte) (int, error) {
-	if err := w.f.step("write", w.name); err != nil {
-		n, _ := w.file.Write(p[:len(p)/2])
-		return n, err
-	}
-	return w.file.Write(p)
-}
-
-func (w *faultFile) Sync() error {
-	if err := w.f.step("sync", w.name); err != nil {
-		return err
-	}
-	return w.file.Sync()
-}
-
-// Close that fails has closed the file, as that of the system.
-func (w *faultFile) Close() error {
-	err := w.file.Close()
-	if serr := w.f.step("close", w.name); serr != nil {
-		return serr
-	}
-	return err
-}
-
-func newFaulty(t *testing.T, dir string, fail func(n int, op string) error) (*Sink, *faults) {
+// newFaulty returns a Sink on a file system that fails.
+func newFaulty(t *testing.T, dir string, fail func(n int, op string) error) (*Sink, *disktest.Faults) {
 	t.Helper()
 	s, err := New(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &faults{fail: fail}
-	s.open = f.open
+	f := &disktest.Faults{System: disk.OS}
+	if fail != nil {
+		f.Fail = func(n int, op, _ string) error { return fail(n, op) }
+	}
+	s.sys = f
 	return s, f
 }
 
@@ -277,9 +163,9 @@ func TestEachOperationFails(t *testing.T) {
 				t.Errorf("operation %d, %s: the store holds %q, want %q", n, hit, got, want)
 			}
 		}
-		ops := []string{"openroot", "readdir", "lstat", "mkdir", "openfile", "write", "sync", "close", "rename", "syncdir"}
+		ops := []string{"makedir", "openroot", "readdir", "lstat", "mkdir", "openfile", "write", "sync", "close", "rename", "syncdir"}
 		if again {
-			ops = []string{"openroot", "readdir", "lstat", "openfile", "syncdir"}
+			ops = []string{"makedir", "openroot", "readdir", "lstat", "openfile", "syncdir"}
 		}
 		for _, op := range ops {
 			if !failed[op] {
@@ -357,7 +243,7 @@ func TestFlushed(t *testing.T) {
 	}
 	key, marker := sink.TraceKey(id), sink.DayKey(id)
 	unsyncedData, unsyncedDirs := map[string]bool{}, map[string]bool{}
-	for _, line := range f.ops {
+	for _, line := range f.Ops() {
 		op, name, _ := strings.Cut(line, " ")
 		switch op {
 		case "write":
@@ -389,19 +275,19 @@ func TestFlushed(t *testing.T) {
 		t.Errorf("at the end of Put these are not flushed: %v %v", unsyncedDirs, unsyncedData)
 	}
 	for _, want := range []string{"sync", "rename " + key, "openfile " + marker, "syncdir " + path.Dir(marker)} {
-		if !slices.ContainsFunc(f.ops, func(line string) bool { return strings.HasPrefix(line, want) }) {
+		if !slices.ContainsFunc(f.Ops(), func(line string) bool { return strings.HasPrefix(line, want) }) {
 			t.Errorf("there was no %q", want)
 		}
 	}
 
 	// The same dump again flushes again: whoever made the entry may have died
 	// before doing so.
-	f.ops = nil
+	f.Reset()
 	if err := s.Put(t.Context(), id, source()); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"syncdir " + path.Dir(key), "syncdir v1/traces", "syncdir " + path.Dir(marker)} {
-		if !slices.Contains(f.ops, want) {
+		if !slices.Contains(f.Ops(), want) {
 			t.Errorf("the second Put made no %q", want)
 		}
 	}
@@ -421,13 +307,13 @@ func TestFlushedFolders(t *testing.T) {
 	s, f := newFaulty(t, dir, nil)
 	day := path.Dir(path.Dir(sink.DayKey(id)))
 	for n, want := range []int{1, 0} {
-		f.ops = nil
+		f.Reset()
 		if err := s.Put(t.Context(), newIdentity(), source()); err != nil {
 			t.Fatal(err)
 		}
 		for _, dir := range []string{".", path.Dir(path.Dir(day)), path.Dir(day), day} {
 			got := 0
-			for _, op := range f.ops {
+			for _, op := range f.Ops() {
 				if op == "syncdir "+dir {
 					got++
 				}

@@ -44,10 +44,11 @@ import (
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 	"github.com/otelcoredumpy/otelcoredumpy/sink"
+	"github.com/otelcoredumpy/otelcoredumpy/sink/internal/disk"
 )
 
 const (
-	dirMode  = 0o700
+	dirMode  = disk.DirMode
 	fileMode = 0o600
 
 	// copySize is how much of a dump is read and written between two looks at
@@ -59,12 +60,12 @@ const (
 // called concurrently, and several processes may share the folder.
 type Sink struct {
 	dir  string // absolute
-	open func(dir string) (folder, error)
+	sys  disk.System
 	now  func() time.Time
+	made disk.Made
 
 	mu      sync.Mutex
-	cleaned time.Time           // when old temporary files were last looked for
-	synced  map[string]struct{} // folders known to be on the disk
+	cleaned time.Time // when old temporary files were last looked for
 }
 
 var _ sink.Sink = (*Sink)(nil)
@@ -84,10 +85,10 @@ func New(dir string) (*Sink, error) {
 		return nil, fmt.Errorf("local sink: folder %s: %w", dir, err)
 	}
 	return &Sink{
-		dir:    abs,
-		open:   openFolder,
-		now:    time.Now,
-		synced: make(map[string]struct{}),
+		dir:  abs,
+		sys:  disk.OS,
+		now:  time.Now,
+		made: disk.Made{Forget: forgotten},
 	}, nil
 }
 
@@ -128,7 +129,7 @@ func (s *Sink) put(ctx context.Context, id dump.Identity, src sink.Source) error
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := makeDir(s.dir); err != nil {
+	if err := s.sys.MakeDir(s.dir); err != nil {
 		return err
 	}
 	root, err := s.open(s.dir)

@@ -18,8 +18,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/johannesboyne/gofakes3"
-	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
 	"github.com/otelcoredumpy/otelcoredumpy/sink"
 	"github.com/otelcoredumpy/otelcoredumpy/sink/s3"
@@ -28,7 +26,7 @@ import (
 // proxied starts an S3 server behind a function that may answer in its place.
 func proxied(t *testing.T, handle func(w http.ResponseWriter, r *http.Request, next http.Handler)) *store {
 	t.Helper()
-	inner := gofakes3.New(s3mem.New()).Server()
+	inner := fakeHandler()
 	st := newStore(t, serve(t, inner))
 	st.createBucket(t, bucket)
 	st.endpoint = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handle(w, r, inner) }))
@@ -180,7 +178,7 @@ func TestPermissionIsNamed(t *testing.T) {
 
 // TestRealRefusals asks a real server for what it has not got.
 func TestRealRefusals(t *testing.T) {
-	for name, start := range map[string]func(*testing.T) *store{"gofakes3": fake, "versitygw": versitygw} {
+	for name, start := range map[string]func(testing.TB) *store{"gofakes3": func(testing.TB) *store { return fake(t) }, "versitygw": versitygw} {
 		t.Run(name, func(t *testing.T) {
 			st := start(t)
 			for call, err := range calls(t, open(t, st.config("missing", ""))) {
@@ -744,9 +742,9 @@ func TestSourceLeftAlone(t *testing.T) {
 func TestTooLarge(t *testing.T) {
 	st := fake(t)
 	s := open(t, st.config(bucket, ""))
-	err := s.Put(t.Context(), idAt(noon, 1, "shop"), io.NewSectionReader(zeros{}, 0, 5<<30+1))
+	err := s.Put(t.Context(), idAt(noon, 1, "shop"), io.NewSectionReader(zeros{}, 0, 5<<40+1))
 	if err == nil || !sink.IsPermanent(err) {
-		t.Errorf("Put of more than 5 GiB: %v, want a permanent error", err)
+		t.Errorf("Put of more than 5 TiB: %v, want a permanent error", err)
 	}
 	if lines := st.requests.take(); len(lines) > 0 {
 		t.Errorf("it made requests: %q", lines)
@@ -795,7 +793,7 @@ func TestEarlyAnswer(t *testing.T) {
 		t.Errorf("Put of a dump that is not there: %v, want an error that is not permanent", err)
 	}
 	mayAsk.Store(false)
-	if err := put(1); err == nil || sink.IsPermanent(err) || !strings.Contains(err.Error(), "cannot reach the store") {
+	if err := put(1); err == nil || sink.IsPermanent(err) || !strings.Contains(err.Error(), brokeOff) {
 		t.Errorf("Put without the permission to ask: %v", err)
 	}
 	for want, id := range map[int]sink.Entry{1: {Identity: id}, 0: {Identity: other}} {

@@ -130,9 +130,9 @@ type listed struct {
 // order of their keys, from the first behind the key after on.
 func (s *Sink) objects(ctx context.Context, prefix, after string) iter.Seq2[listed, error] {
 	return func(yield func(listed, error) bool) {
-		input := &s3.ListObjectsV2Input{Prefix: aws.String(s.prefix + prefix)}
+		input := &s3.ListObjectsV2Input{Prefix: s.key(prefix)}
 		if after != "" {
-			input.StartAfter = aws.String(s.prefix + after)
+			input.StartAfter = s.key(after)
 		}
 		for page, err := range s.pages(ctx, input) {
 			if err != nil {
@@ -151,7 +151,7 @@ func (s *Sink) objects(ctx context.Context, prefix, after string) iter.Seq2[list
 
 // children returns the names of the "folders" directly below prefix.
 func (s *Sink) children(ctx context.Context, prefix string) ([]string, error) {
-	input := &s3.ListObjectsV2Input{Prefix: aws.String(s.prefix + prefix), Delimiter: aws.String("/")}
+	input := &s3.ListObjectsV2Input{Prefix: s.key(prefix), Delimiter: aws.String("/")}
 	var names []string
 	for page, err := range s.pages(ctx, input) {
 		if err != nil {
@@ -173,7 +173,7 @@ func (s *Sink) children(ctx context.Context, prefix string) ([]string, error) {
 // pages makes the requests of one listing, as they are asked for.
 func (s *Sink) pages(ctx context.Context, input *s3.ListObjectsV2Input) iter.Seq2[*s3.ListObjectsV2Output, error] {
 	return func(yield func(*s3.ListObjectsV2Output, error) bool) {
-		input.Bucket = aws.String(s.bucket)
+		input.Bucket = s.bucket()
 		// Keys may hold characters that XML has no way to write. One such
 		// foreign key would make the whole listing unreadable.
 		input.EncodingType = types.EncodingTypeUrl
@@ -181,7 +181,7 @@ func (s *Sink) pages(ctx context.Context, input *s3.ListObjectsV2Input) iter.Seq
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
-				yield(nil, s.explain(ctx, err, "s3:ListBucket"))
+				yield(nil, s.explain(ctx, err, mayList))
 				return
 			}
 			if !yield(page, nil) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -21,6 +22,11 @@ const (
 	// headSize is what Open reads: the header of a dump lies in it.
 	headSize = 64 << 10
 
+	// wholeSize is the size up to which Open reads a dump as a whole, if the
+	// Entry tells its size. It is small enough to be held, and large enough
+	// for one more request not to count behind it.
+	wholeSize = 4 << 20
+
 	// blockSize is what is read when something behind that is touched.
 	blockSize = 1 << 20
 
@@ -30,29 +36,44 @@ const (
 	// readAttempts is how often a range is asked for whose bytes break off.
 	// Requests that fail before that are repeated by the SDK.
 	readAttempts = 3
+
+	// stallTimeout is how long a body may give nothing before it counts as
+	// broken off. A slow one that goes on is fine.
+	stallTimeout = time.Minute
 )
 
-// Open makes one ranged GET, see [sink.Sink]. The Object keeps up to 8 MiB that
-// it has read. The bytes are not checked against the store's checksum, which
-// is of the whole object; a dump has checksums of its own.
+// errStalled is why a request ends whose body gives nothing any more.
+var errStalled = errors.New("the answer stalled")
+
+// Open makes one ranged GET, see [sink.Sink]: of the first 64 KiB, or of the
+// whole dump if e tells that it has no more than 4 MiB. So a caller who wants the
+// dump passes the Entry of a listing as it is, and one who wants the header
+// sets its Size to 0. The Object keeps up to 8 MiB besides that it has read. The
+// bytes are not checked against the store's checksum, which is of the whole
+// object; a dump has checksums of its own.
+//
+// The Object is a [Downloader].
 func (s *Sink) Open(ctx context.Context, e sink.Entry) (sink.Object, error) {
-	obj, err := s.openKey(ctx, sink.TraceKey(e.Identity))
+	obj, err := s.openKey(ctx, sink.TraceKey(e.Identity), e.Size)
 	if err != nil {
 		return nil, fmt.Errorf("opening dump %s in %s: %w", e.ID, s, err)
 	}
 	return obj, nil
 }
 
-func (s *Sink) openKey(ctx context.Context, key string) (*object, error) {
-	// Also for an Entry that tells the size: the answer says whether the dump
-	// is there, and the header is what is read next anyway.
-	head := make([]byte, headSize)
-	n, size, err := s.readRange(ctx, key, head, 0)
+func (s *Sink) openKey(ctx context.Context, key string, expected int64) (*object, error) {
+	// One request in any case: the answer says whether the dump is there, and
+	// the header is what is read next anyway.
+	want := int64(headSize)
+	if headSize < expected && expected <= wholeSize {
+		want = expected
+	}
+	head, size, err := s.readHead(ctx, key, want)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	return &object{ctx: ctx, cancel: cancel, sink: s, key: key, size: size, head: head[:n]}, nil
+	return &object{ctx: ctx, cancel: cancel, sink: s, key: key, size: size, head: head}, nil
 }
 
 // object is a stored dump, read by ranges.
@@ -62,7 +83,7 @@ type object struct {
 	sink   *Sink
 	key    string
 	size   int64
-	head   []byte // the first headSize bytes
+	head   []byte // its first bytes: at least headSize, or all
 
 	mu     sync.Mutex
 	closed bool
@@ -93,9 +114,14 @@ func (o *object) Close() error {
 func (o *object) ReadAt(p []byte, off int64) (int, error) {
 	n, err := o.readAt(p, off)
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = fmt.Errorf("reading s3://%s/%s%s: %w", o.sink.bucket, o.sink.prefix, o.key, err)
+		err = o.failed(err)
 	}
 	return n, err
+}
+
+// failed says which object could not be read.
+func (o *object) failed(err error) error {
+	return fmt.Errorf("reading s3://%s/%s%s: %w", o.sink.cfg.Bucket, o.sink.prefix, o.key, err)
 }
 
 func (o *object) readAt(p []byte, off int64) (int, error) {
@@ -132,14 +158,14 @@ func (o *object) readSome(p []byte, off int64) (int, error) {
 	if off < int64(len(o.head)) {
 		return copy(p, o.head[off:]), nil
 	}
-	number := (off - headSize) / blockSize
+	base := int64(len(o.head))
+	number := (off - base) / blockSize
 	b, mine := o.block(number, len(p) < blockSize)
 	if b == nil {
 		// Somebody copies the dump: what fills blocks by itself goes past them.
-		n, err := o.fetch(p, off)
-		return n, err
+		return o.fetch(p, off)
 	}
-	start := headSize + number*blockSize
+	start := base + number*blockSize
 	if mine {
 		data := make([]byte, min(blockSize, o.size-start))
 		_, b.err = o.fetch(data, start)
@@ -165,7 +191,7 @@ func (o *object) readSome(p []byte, off int64) (int, error) {
 
 // fetch fills p from the store.
 func (o *object) fetch(p []byte, off int64) (int, error) {
-	n, _, err := o.sink.readRange(o.ctx, o.key, p, off)
+	n, err := o.sink.readRange(o.ctx, o.key, p, off)
 	if err == nil && n < len(p) {
 		err = io.ErrUnexpectedEOF // shorter than it was when it was opened
 	}
@@ -208,43 +234,96 @@ func (o *object) isClosed() bool {
 	return o.closed
 }
 
+// readHead reads up to n bytes from the start of an object, and returns them
+// and the size of the whole object.
+func (s *Sink) readHead(ctx context.Context, key string, n int64) (head []byte, size int64, err error) {
+	_, err = s.resume(ctx, key, 0, n, func(r io.Reader, from, left, whole int64) (int64, error) {
+		if from == 0 {
+			head, size = make([]byte, left), whole
+		}
+		if from+left != int64(len(head)) || whole != size {
+			return 0, fmt.Errorf("the object has changed from %d to %d bytes while it was read", size, whole)
+		}
+		return readFull(r, head[from:])
+	})
+	return head, size, err
+}
+
 // readRange reads the bytes of an object from off on into p, as many as there
-// are, and returns their number and the size of the whole object.
-func (s *Sink) readRange(ctx context.Context, key string, p []byte, off int64) (n int, size int64, err error) {
+// are, and returns their number.
+func (s *Sink) readRange(ctx context.Context, key string, p []byte, off int64) (int, error) {
+	n, err := s.resume(ctx, key, off, int64(len(p)), func(r io.Reader, from, left, _ int64) (int64, error) {
+		return readFull(r, p[from-off:from-off+left])
+	})
+	return int(n), err
+}
+
+// readFull fills p. An end before that is never io.EOF.
+func readFull(r io.Reader, p []byte) (int64, error) {
+	n, err := io.ReadFull(r, p)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return int64(n), err
+}
+
+// resume reads n bytes of an object from off on, or as many as there are, and
+// goes on where an answer breaks off. For each answer it calls take, which has
+// to read left bytes, those from from on, out of r, and returns
+// io.ErrUnexpectedEOF if there are fewer; whole is the size of the object.
+func (s *Sink) resume(ctx context.Context, key string, off, n int64, take func(r io.Reader, from, left, whole int64) (int64, error)) (done int64, err error) {
 	for attempt := 1; ; attempt++ {
-		var got int
+		var got int64
 		var broken bool
-		got, size, broken, err = s.tryRange(ctx, key, p[n:], off+int64(n))
-		n += got
+		got, broken, err = s.getRange(ctx, key, off+done, n-done, take)
+		done += got
 		if err == nil {
-			return n, size, nil
+			return done, nil
 		}
 		if !broken || attempt == readAttempts || ctx.Err() != nil {
-			return n, 0, err
+			return done, err
 		}
 	}
 }
 
-// tryRange makes one request for a range. It reports as broken an answer that
+// getRange makes one request for a range. It reports as broken an answer that
 // began well.
-func (s *Sink) tryRange(ctx context.Context, key string, p []byte, off int64) (n int, size int64, broken bool, err error) {
-	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
-		Bucket: aws.String(s.bucket),
-		Key:    aws.String(s.prefix + key),
-		Range:  aws.String(fmt.Sprintf("bytes=%d-%d", off, off+int64(len(p))-1)),
+func (s *Sink) getRange(ctx context.Context, key string, off, n int64, take func(r io.Reader, from, left, whole int64) (int64, error)) (got int64, broken bool, err error) {
+	// The end of the request's own context is what unblocks a body.
+	asked, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	out, err := s.client.GetObject(asked, &s3.GetObjectInput{
+		Bucket: s.bucket(),
+		Key:    s.key(key),
+		Range:  aws.String(fmt.Sprintf("bytes=%d-%d", off, off+n-1)),
 	})
 	if err != nil {
 		if off == 0 && errorCode(err) == "InvalidRange" {
-			return 0, 0, false, nil // nothing in the range of an empty object
+			_, err := take(strings.NewReader(""), 0, 0, 0) // nothing in the range of an empty object
+			return 0, false, err
 		}
-		return 0, 0, false, s.explain(ctx, err, "s3:GetObject")
+		return 0, false, s.explain(ctx, err, mayRead)
 	}
 	defer out.Body.Close()
+	body := &watched{r: out.Body, stall: s.stall}
+	body.timer = time.AfterFunc(s.stall, func() { cancel(errStalled) })
+	defer body.timer.Stop()
+	fail := func(err error) error {
+		if cause := context.Cause(asked); errors.Is(cause, errStalled) {
+			err = cause
+		}
+		return s.explain(ctx, err, mayRead)
+	}
+
+	var size int64
 	if out.ContentRange == nil {
 		// The whole object: some stores pass over a range that covers it.
-		size = aws.ToInt64(out.ContentLength)
-		if _, err := io.CopyN(io.Discard, out.Body, off); err != nil {
-			return 0, 0, true, s.explain(ctx, err, "s3:GetObject")
+		if out.ContentLength == nil {
+			return 0, false, errors.New("the store answered without a length")
+		}
+		size = *out.ContentLength
+		if _, err := io.CopyN(io.Discard, body, min(off, size)); err != nil {
+			return 0, true, fail(err)
 		}
 	} else {
 		var start int64
@@ -253,15 +332,39 @@ func (s *Sink) tryRange(ctx context.Context, key string, p []byte, off int64) (n
 			err = fmt.Errorf("asked for bytes from %d on, got %q", off, *out.ContentRange)
 		}
 		if err != nil {
-			return 0, 0, false, err
+			return 0, false, err
 		}
 	}
-	p = p[:min(int64(len(p)), max(size-off, 0))]
-	n, err = io.ReadFull(out.Body, p)
-	if err != nil {
-		return n, 0, true, s.explain(ctx, err, "s3:GetObject")
+	got, err = take(body, off, min(n, max(size-off, 0)), size)
+	switch {
+	case err == nil:
+		return got, false, nil
+	case body.err != nil:
+		return got, true, fail(body.err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return got, true, fail(err)
 	}
-	return n, size, false, nil
+	return got, false, err // of whom the bytes are for
+}
+
+// watched reads a body and notes when something comes. It remembers the
+// body's own error, so that it can be told from that of who copies it.
+type watched struct {
+	r     io.Reader
+	stall time.Duration
+	timer *time.Timer
+	err   error
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	if n > 0 {
+		w.timer.Reset(w.stall)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		w.err = err
+	}
+	return n, err
 }
 
 // parseContentRange reads "bytes 0-65535/123456".

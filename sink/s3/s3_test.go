@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -55,7 +56,7 @@ type store struct {
 	backend  gofakes3.Backend // nil: not inside the test
 }
 
-func newStore(t *testing.T, endpoint string) *store {
+func newStore(t testing.TB, endpoint string) *store {
 	t.Helper()
 	raw := awss3.New(awss3.Options{
 		BaseEndpoint:               aws.String(endpoint),
@@ -63,11 +64,12 @@ func newStore(t *testing.T, endpoint string) *store {
 		UsePathStyle:               true,
 		Credentials:                keyPair,
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired,
+		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenRequired,
 	})
 	return &store{endpoint: endpoint, raw: raw}
 }
 
-func (s *store) createBucket(t *testing.T, name string) {
+func (s *store) createBucket(t testing.TB, name string) {
 	t.Helper()
 	if _, err := s.raw.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String(name)}); err != nil {
 		t.Fatal(err)
@@ -81,7 +83,7 @@ func (s *store) config(bucket, prefix string) s3.Config {
 }
 
 // open returns a Sink, which fails the test if it cannot be made.
-func open(t *testing.T, cfg s3.Config) *s3.Sink {
+func open(t testing.TB, cfg s3.Config) *s3.Sink {
 	t.Helper()
 	s, err := s3.New(t.Context(), cfg)
 	if err != nil {
@@ -158,7 +160,7 @@ func (r *recorder) take() []string {
 }
 
 // serve starts an HTTP server and returns its URL.
-func serve(t *testing.T, h http.Handler) string {
+func serve(t testing.TB, h http.Handler) string {
 	t.Helper()
 	server := httptest.NewUnstartedServer(h)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // gofakes3 makes it complain when a client goes away
@@ -166,6 +168,9 @@ func serve(t *testing.T, h http.Handler) string {
 	t.Cleanup(server.Close)
 	return server.URL
 }
+
+// fakeHandler is an S3 server without a bucket.
+func fakeHandler() http.Handler { return gofakes3.New(s3mem.New()).Server() }
 
 // fake starts an S3 server inside the test, and makes the bucket.
 func fake(t *testing.T) *store {
@@ -182,13 +187,15 @@ func fake(t *testing.T) *store {
 	return s
 }
 
+// sinkOf is a Sink and the store that it is on.
+type sinkOf struct {
+	*s3.Sink
+	store  *store
+	bucket string
+}
+
 // harness runs the suite on a store, in a bucket of each test's own.
 func harness(start func(t *testing.T) (*store, string), prefix string) sinktest.Harness {
-	type sinkOf struct {
-		*s3.Sink
-		store  *store
-		bucket string
-	}
 	keyPrefix := prefix
 	if prefix != "" {
 		keyPrefix += "/"
@@ -217,4 +224,13 @@ func TestConformance(t *testing.T) {
 			sinktest.Run(t, harness(func(t *testing.T) (*store, string) { return fake(t), bucket }, prefix))
 		})
 	}
+}
+
+// rerun runs one test of this binary in a process of its own.
+func rerun(t *testing.T, test string, env ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+test+"$", "-test.count=1")
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }

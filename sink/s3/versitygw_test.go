@@ -17,7 +17,7 @@ import (
 // versitygw starts a real S3 server as a process of its own, on a folder of the
 // test's. It is the binary that COREDUMPY_VERSITYGW names, or the one in PATH;
 // without one the test is skipped.
-func versitygw(t *testing.T) *store {
+func versitygw(t testing.TB) *store {
 	t.Helper()
 	binary := os.Getenv("COREDUMPY_VERSITYGW")
 	if binary == "" {
@@ -42,7 +42,7 @@ func versitygw(t *testing.T) *store {
 	}
 }
 
-func startVersitygw(t *testing.T, binary string) (endpoint string, err error) {
+func startVersitygw(t testing.TB, binary string) (endpoint string, err error) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err

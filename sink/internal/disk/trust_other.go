@@ -1,0 +1,5 @@
+//go:build !unix
+
+package disk
+
+func trust(string) error { return nil }
