@@ -40,40 +40,38 @@ func compress(dst, src []byte, level zstd.EncoderLevel) ([]byte, error) {
 	return dst, nil
 }
 
-// decodeAll is the shared decoder of payloads. It has no goroutines of its own.
-var decodeAll = sync.OnceValues(func() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil,
-		zstd.WithDecoderMaxMemory(maxSection),
-		zstd.WithDecoderMaxWindow(maxWindow),
-		zstd.WithDecodeAllCapLimit(true),
-	)
-})
+// decompressors keeps decoders of payloads, which have some hundred kilobytes each,
+// and no goroutines.
+var decompressors sync.Pool
 
-// streams keeps decoders that decompress a payload piece by piece: each has a
-// megabyte or two of its own.
-var streams sync.Pool
-
-// newStream returns a decoder of the payload that was compressed into src. It
-// must be given back.
-func newStream(src []byte) (*zstd.Decoder, error) {
-	if dec, _ := streams.Get().(*zstd.Decoder); dec != nil {
-		return dec, dec.Reset(bytes.NewReader(src))
+// decompressor returns a decoder of the payload that was compressed into src,
+// piece by piece, or of any payload as a whole. It must be given back.
+func decompressor(src []byte) (*zstd.Decoder, error) {
+	dec, _ := decompressors.Get().(*zstd.Decoder)
+	if dec == nil {
+		var err error
+		dec, err = zstd.NewReader(nil,
+			zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxMemory(maxSection),
+			zstd.WithDecoderMaxWindow(maxWindow),
+			zstd.WithDecodeAllCapLimit(true),
+		)
+		if err != nil {
+			return nil, fmt.Errorf("make zstd decoder: %w", err)
+		}
 	}
-	dec, err := zstd.NewReader(bytes.NewReader(src),
-		zstd.WithDecoderConcurrency(1), // so that it has no goroutines
-		zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxMemory(maxSection),
-		zstd.WithDecoderMaxWindow(maxWindow),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("make zstd decoder: %w", err)
+	if src != nil {
+		if err := dec.Reset(bytes.NewReader(src)); err != nil {
+			return nil, err
+		}
 	}
 	return dec, nil
 }
 
-func freeStream(dec *zstd.Decoder) {
+func freeDecompressor(dec *zstd.Decoder) {
 	if dec.Reset(nil) == nil { // forgets its source
-		streams.Put(dec)
+		decompressors.Put(dec)
 	}
 }
 
@@ -89,21 +87,22 @@ func plausible(stored int) int { return 64*stored + 1<<20 }
 // really been decompressed, and the result has that length or is an error.
 func decompress(src []byte, raw int) ([]byte, error) {
 	if raw <= plausible(len(src)) {
-		dec, err := decodeAll()
+		dec, err := decompressor(nil)
 		if err != nil {
-			return nil, fmt.Errorf("make zstd decoder: %w", err)
+			return nil, err
 		}
+		defer freeDecompressor(dec)
 		out, err := dec.DecodeAll(src, make([]byte, 0, raw))
 		if errors.Is(err, zstd.ErrDecoderSizeExceeded) || err == nil && len(out) != raw {
 			return nil, errRawLength
 		}
 		return out, err
 	}
-	dec, err := newStream(src)
+	dec, err := decompressor(src)
 	if err != nil {
 		return nil, err
 	}
-	defer freeStream(dec)
+	defer freeDecompressor(dec)
 	for out := make([]byte, 0, plausible(len(src))); ; {
 		n, err := io.ReadFull(dec, out[len(out):cap(out)])
 		out = out[:len(out)+n]

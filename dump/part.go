@@ -121,11 +121,11 @@ func (r *sectionReader) beginning(i, index int, o *Object, w *window) (bool, err
 	if f.flags&flagZstd == 0 {
 		return d.reset().recordHead(payload, index, o, w) == headFound, nil
 	}
-	in, err := newStream(payload)
+	in, err := decompressor(payload)
 	if err != nil {
 		return false, err
 	}
-	defer freeStream(in)
+	defer freeDecompressor(in)
 	out := buffers.Get().(*buffer)
 	defer out.free()
 	b := slices.Grow(out.b[:0], headStart)

@@ -195,7 +195,7 @@ func (c *Config) OpenPipeline(ctx context.Context, given sink.Sink, h Hooks) (p 
 		if err != nil {
 			return p, err
 		}
-		k.OnResult, k.OnTrouble = h.OnResult, h.OnTrouble
+		k.OnResult, k.OnTrouble, k.Direct = h.OnResult, h.OnTrouble, true
 		if p.Spool, err = spool.New(p.Sink, k); err != nil {
 			return p, &Error{Key: "spool", Err: err}
 		}

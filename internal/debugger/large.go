@@ -13,7 +13,7 @@ import (
 
 const (
 	// firstElems is how many elements of an object are read with it.
-	firstElems = 128
+	firstElems = 64
 	// minPiece and maxPiece are how many are read later at once: few if somebody
 	// looks at one here and one there, more and more if they go through all.
 	minPiece = 256

@@ -20,8 +20,15 @@ import (
 // for) is an error that names the path and is not permanent; a dump larger
 // than MaxBytes is. After Shutdown a dump is still taken and stays in the spool.
 func (s *Spool) Put(ctx context.Context, id dump.Identity, src sink.Source) error {
-	if err := s.put(ctx, id, src); err != nil {
-		return fmt.Errorf("storing dump %s in %s: %w", id.ID, s, s.explain(err))
+	err := s.put(ctx, id, src)
+	if err != nil {
+		err = s.explain(err)
+		if s.cfg.Direct && ctx.Err() == nil && sink.CheckIdentity(id) == nil {
+			err = s.putDirect(ctx, id, src, err)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("storing dump %s in %s: %w", id.ID, s, err)
 	}
 	return nil
 }

@@ -117,6 +117,11 @@ type Config struct {
 	// Flush or Push, or for another process. For commands.
 	Passive bool
 
+	// Direct has Put hand a dump to the destination itself, in the time that its
+	// context gives, if the spool cannot take it: a full disk, a folder that
+	// cannot be written, no room within the bounds.
+	Direct bool
+
 	// OnResult is told what became of a dump, whichever process has put it. It and
 	// OnTrouble are called one at a time, on a goroutine of the spool. They should
 	// return soon, and must not call Flush, Shutdown or Push. What they panic
@@ -186,6 +191,7 @@ const (
 	TroubleUpload      = "upload"      // an attempt has failed; it is repeated
 	TroubleDestination = "destination" // the destination is left alone for a while
 	TroubleStuck       = "stuck"       // the destination ignores its context
+	TroubleDirect      = "direct"      // the spool cannot take a dump; the destination got it
 	TroubleFolder      = "folder"      // the spool folder cannot be read or changed
 	TroubleItem        = "item"        // one file cannot be read, moved or removed
 	TroubleDamaged     = "damaged"     // a file is damaged
