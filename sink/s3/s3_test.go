@@ -20,6 +20,7 @@ import (
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
+	gateway "github.com/otelcoredumpy/otelcoredumpy/internal/versitygw"
 	"github.com/otelcoredumpy/otelcoredumpy/sink"
 	"github.com/otelcoredumpy/otelcoredumpy/sink/s3"
 	"github.com/otelcoredumpy/otelcoredumpy/sink/sinktest"
@@ -40,8 +41,8 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	accessKey = "AKIDtest"
-	secretKey = "secret"
+	accessKey = gateway.AccessKey
+	secretKey = gateway.SecretKey
 	bucket    = "dumps"
 )
 
