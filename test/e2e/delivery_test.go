@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
+
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 	"github.com/otelcoredumpy/otelcoredumpy/internal/versitygw"
 	"github.com/otelcoredumpy/otelcoredumpy/sink"
@@ -395,4 +397,105 @@ func TestSpoolThatCannotBeWritten(t *testing.T) {
 	if !strings.Contains(p.stderr.String(), "spool") {
 		t.Errorf("the log does not say that the spool cannot be used:\n%s", p.stderr.String())
 	}
+}
+
+// TestEncrypted goes the whole way with dumps that only the holder of a key can
+// read: through the spool, a real S3 server, and the command.
+func TestEncrypted(t *testing.T) {
+	server, env, store := bucket(t)
+	key, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyFile := filepath.Join(t.TempDir(), "key.txt")
+	if err := os.WriteFile(keyFile, []byte(key.String()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	spool := filepath.Join(t.TempDir(), "spool")
+	d := newDeliverer(t, append(env, "COREDUMPY_SPOOL_DIR="+spool, "COREDUMPY_ENCRYPT_RECIPIENTS="+key.Recipient().String())...)
+
+	server.Stop()
+	p := d.run("-n", "2", "-drain", "100ms")
+	if p.n != 2 {
+		t.Fatalf("%d dumps safe, want 2\n%s", p.n, p.stderr.String())
+	}
+	// The message is in the header of a dump, which is not compressed.
+	const secret = "no such order-"
+	files := 0
+	err = filepath.WalkDir(spool, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		files++
+		b, err := os.ReadFile(path)
+		if bytes.Contains(b, []byte(secret)) {
+			t.Errorf("%s has a message in clear", path)
+		}
+		return err
+	})
+	if err != nil || files < 2 {
+		t.Errorf("%d files in the spool, %v", files, err)
+	}
+
+	server.Restart(t)
+	d.run("-n", "1")
+	if n := d.check(store); n != 3 { // sealed files verify without the key
+		t.Errorf("%d dumps in the bucket, want 3", n)
+	}
+	coredumpy := buildCoredumpy(t)
+	out := t.TempDir()
+	for id, trace := range d.stored {
+		fetched := execute(t, runOptions{env: d.env}, coredumpy, "fetch", trace.String(), "-o", out)
+		if fetched.exit != 0 {
+			t.Fatalf("fetch: exit code %d\n%s", fetched.exit, fetched.stderr)
+		}
+		path := filepath.Join(out, id.String()+dump.Extension)
+		public := execute(t, runOptions{env: d.env}, coredumpy, "peek", path)
+		if public.exit != 0 || strings.Contains(public.stdout, secret) || !strings.Contains(public.stdout, trace.String()) || !strings.Contains(public.stdout+public.stderr, "--identity") {
+			t.Errorf("peek without the key: exit code %d\n%s%s", public.exit, public.stdout, public.stderr)
+		}
+		whole := execute(t, runOptions{env: d.env}, coredumpy, "peek", "--identity", keyFile, path)
+		if whole.exit != 0 || !strings.Contains(whole.stdout, secret) || !strings.Contains(whole.stdout, "main.fail") {
+			t.Errorf("peek with the key: exit code %d\n%s%s", whole.exit, whole.stdout, whole.stderr)
+		}
+	}
+}
+
+// TestRoutes sends panics to one store and everything to another as well.
+func TestRoutes(t *testing.T) {
+	_, env, bucketStore := bucket(t)
+	panics, also := filepath.Join(t.TempDir(), "panics"), filepath.Join(t.TempDir(), "also")
+	d := newDeliverer(t, append(env, "COREDUMPY_SPOOL_DIR="+filepath.Join(t.TempDir(), "spool"),
+		"COREDUMPY_SINK_ROUTES=panic=file://"+panics, "COREDUMPY_SINK_ALSO=file://"+also)...)
+	p := d.run("-n", "2", "-crash")
+	if p.n != 3 {
+		t.Fatalf("%d dumps stored, want 3\n%s", p.n, p.stderr.String())
+	}
+	for _, s := range []struct {
+		store sink.Sink
+		want  int
+	}{{bucketStore, 2}, {folderStore(t, panics), 1}, {folderStore(t, also), 3}} {
+		n := 0
+		for e, err := range s.store.List(t.Context(), sink.Query{}) {
+			if err == nil {
+				err = verifyEntry(t.Context(), s.store, e)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			n++
+		}
+		if n != s.want {
+			t.Errorf("%d dumps in %s, want %d", n, s.store, s.want)
+		}
+	}
+}
+
+func folderStore(t *testing.T, dir string) sink.Sink {
+	t.Helper()
+	s, err := local.New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
