@@ -37,7 +37,7 @@ func BenchmarkCommand(b *testing.B) {
 				start := time.Now()
 				out, err := exec.Command(command, "peek", path).Output()
 				times = append(times, time.Since(start))
-				if err != nil || !bytes.Contains(out, []byte(fmt.Sprintf("len: %d", objects))) {
+				if err != nil || !bytes.Contains(out, []byte(fmt.Sprintf("[][]*bench.record len: %d", objects/inSlice))) {
 					b.Fatalf("error %v, output:\n%s", err, out)
 				}
 			}

@@ -14,7 +14,7 @@ import (
 const (
 	// headStart is how much of a payload is decompressed first to find the
 	// beginning of a large object in it; it grows by headGrowth until that is enough.
-	headStart  = 32 << 10
+	headStart  = 16 << 10
 	headGrowth = 4
 	// largeSection and largeRecord are from where on a payload is not decompressed
 	// as a whole for the beginning of one of its objects: it is long, and has few

@@ -118,7 +118,7 @@ func TestObjectPartIsCheap(t *testing.T) {
 		t.Errorf("the large object is in one section with others: %v", s)
 	}
 	stored := uint64(r.sections[sec].stored)
-	if part > stored+4<<20 || whole < 10*part {
+	if part > stored+1<<20 || whole < 10*part {
 		t.Errorf("100 elements cost %d KiB, all of them %d KiB; the section has %d KiB in the file", part>>10, whole>>10, stored>>10)
 	}
 	// Near its end it is a part of the whole, but no more is decoded.

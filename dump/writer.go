@@ -394,8 +394,7 @@ func (w *Writer) cut(c *chunk, n int) {
 	payload := c.b[:n]
 	stored, flags := payload, c.flags
 	if n >= compressMin {
-		var err error
-		if w.scratch, err = compress(w.scratch[:0], payload, w.level); err != nil {
+		if err := w.compress(payload, c.count); err != nil {
 			w.fail(err)
 			return
 		}
@@ -417,6 +416,21 @@ func (w *Writer) cut(c *chunk, n int) {
 		c.b = nil
 	}
 	c.b = append(c.b[:0], rest...)
+}
+
+// compress compresses a payload of count records into w.scratch. The beginning of
+// a large record is a zstd frame for itself: whoever wants no more than that need
+// not decompress more.
+func (w *Writer) compress(payload []byte, count uint32) (err error) {
+	w.scratch = w.scratch[:0]
+	if count == 1 && len(payload) >= largeSection {
+		if w.scratch, err = compress(w.scratch, payload[:headStart], w.level); err != nil {
+			return err
+		}
+		payload = payload[headStart:]
+	}
+	w.scratch, err = compress(w.scratch, payload, w.level)
+	return err
 }
 
 // pack puts a frame header before the stored form of a payload of raw bytes.

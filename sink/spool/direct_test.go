@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,24 +21,23 @@ func TestDirect(t *testing.T) {
 	}
 	dir := filepath.Join(file, "spool")
 	dest := newStore()
-	var results []Result
-	var troubles []string
-	s := newTestSpool(t, dest, Config{
-		Dir: dir, Direct: true,
-		OnResult:  func(r Result) { results = append(results, r) },
-		OnTrouble: func(kind string, err error) { troubles = append(troubles, kind+": "+err.Error()) },
-	})
+	w := &witness{}
+	s := newTestSpool(t, dest, w.watch(Config{Dir: dir, Direct: true}))
 	defer shutdown(t, s)
 
 	id := newIdentity()
 	put(t, s, id, 1000)
 	settled(t, s)
-	if len(results) != 1 || results[0].Identity != id || results[0].Outcome != Delivered || results[0].Size != 1000 {
-		t.Errorf("results %+v", results)
+	if r := w.last(t, id.ID); r.Identity != id || r.Outcome != Delivered || r.Size != 1000 || len(w.outcomes(id.ID)) != 1 {
+		t.Errorf("%+v", r)
 	}
-	if len(troubles) == 0 || !strings.HasPrefix(troubles[len(troubles)-1], TroubleDirect) || !strings.Contains(troubles[len(troubles)-1], dir) {
-		t.Errorf("troubles %q", troubles)
+	w.mu.Lock()
+	if !slices.ContainsFunc(w.troubles, func(line string) bool {
+		return strings.HasPrefix(line, TroubleDirect+": ") && strings.Contains(line, dir)
+	}) {
+		t.Errorf("was told of %q", w.troubles)
 	}
+	w.mu.Unlock()
 	if err := s.Forward(t.Context(), id.ID); err != nil {
 		t.Errorf("Forward of what is there: %v", err)
 	}

@@ -308,6 +308,12 @@ func TestPutOfWhatWasDelivered(t *testing.T) {
 		if b, _ := w.dest.has(id.ID); string(b) != "another content" {
 			t.Errorf("the destination has %q", b)
 		}
+		if err := w.s.Delete(t.Context(), sink.Entry{Identity: id}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.s.Forward(t.Context(), id.ID); !errors.Is(err, sink.ErrNotFound) {
+			t.Errorf("Forward of a dump that was deleted: %v", err)
+		}
 		w.end()
 	})
 }

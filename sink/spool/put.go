@@ -200,7 +200,7 @@ func (s *Spool) write(ctx context.Context, root disk.Folder, name string, t *tra
 
 // openTmp makes a temporary file and locks it.
 func (s *Spool) openTmp(root disk.Folder, what string) (string, disk.File, error) {
-	const attempts = 10
+	const attempts = 1000 // with bad luck; nobody cleans up for longer
 	for n := 1; ; n++ {
 		name := s.path(tmpDir, tmpName(what))
 		f, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)

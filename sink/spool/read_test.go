@@ -209,6 +209,51 @@ func TestDamagedIsNotShown(t *testing.T) {
 	wantFiles(t, s, damagedDir+"/"+itemName(there), itemsDir+"/"+itemName(there))
 }
 
+// TestDamagedIsNotUploaded: every byte of an item is looked at before the
+// destination sees it.
+func TestDamagedIsNotUploaded(t *testing.T) {
+	dir, dest, w := t.TempDir(), newStore(), &witness{}
+	writer := newTestSpool(t, dest, Config{Dir: dir, Passive: true})
+	const size = 2*copySize + 10
+	damage := map[dump.ID]bool{}
+	var want []string
+	for _, at := range []int64{-1, 0, copySize, size - 1, size, size + trailerLen - 1} {
+		id := newIdentity()
+		put(t, writer, id, size)
+		if at < 0 {
+			continue
+		}
+		damage[id.ID] = true
+		want = append(want, damagedDir+"/"+itemName(id))
+		name := filepath.Join(dir, writer.home, itemsDir, itemName(id))
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[at] ^= 0x10
+		if err := os.WriteFile(name, b, fileMode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := newTestSpool(t, dest, w.watch(Config{Dir: dir}))
+	if err := s.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	shutdown(t, s)
+	if dest.callCount() != 1 || dest.count() != 1 {
+		t.Errorf("the destination was called %d times, and has %d dumps", dest.callCount(), dest.count())
+	}
+	wantFiles(t, s, want...)
+	for id := range damage {
+		if r := w.last(t, id); r.Outcome != Damaged || !errors.Is(r.Err, sink.ErrLost) || !errors.Is(r.Err, errDamaged) {
+			t.Errorf("%+v", r)
+		}
+	}
+	if w.kinds()[TroubleDamaged] != len(damage) || s.Stats().DamagedItems != len(damage) {
+		t.Errorf("was told of %v, %+v", w.kinds(), s.Stats())
+	}
+}
+
 // TestDeleteWhileUploaded cancels the upload, and nothing comes back.
 func TestDeleteWhileUploaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -457,5 +458,98 @@ func TestSameDumpAtOnce(t *testing.T) {
 			t.Errorf("%d bytes have arrived", len(got))
 		}
 		wantFiles(t, a)
+	}
+}
+
+// TestDeliveredBetweenTwoLooks has a dump delivered between the moment at which
+// the destination is read and any other.
+func TestDeliveredBetweenTwoLooks(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		dest := &slow{store: newStore(), before: before}
+		s := newTestSpool(t, dest, Config{Passive: true})
+		dest.meanwhile = func() {
+			if err := s.Flush(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		id := newIdentity()
+		put(t, s, id, 10)
+		if entries, err := s.Trace(t.Context(), id.TraceID); len(entries) != 1 || err != nil {
+			t.Errorf("Trace (delivered before the destination looks: %t): %v, %v", before, entries, err)
+		}
+		other := newIdentity()
+		put(t, s, other, 10)
+		n := 0
+		for _, err := range s.List(t.Context(), sink.Query{}) {
+			if n++; err != nil {
+				t.Error(err)
+			}
+		}
+		if n != 2 {
+			t.Errorf("List (delivered before the destination looks: %t): %d dumps, want 2", before, n)
+		}
+	}
+}
+
+// slow is a destination where something happens while it is read.
+type slow struct {
+	*store
+	before    bool // it begins to look
+	meanwhile func()
+}
+
+func (d *slow) Trace(ctx context.Context, trace dump.TraceID) ([]sink.Entry, error) {
+	if d.before {
+		d.meanwhile()
+	} else {
+		defer d.meanwhile()
+	}
+	return d.store.Trace(ctx, trace)
+}
+
+func (d *slow) List(ctx context.Context, q sink.Query) iter.Seq2[sink.Entry, error] {
+	return func(yield func(sink.Entry, error) bool) {
+		if d.before {
+			d.meanwhile()
+		}
+		entries, err := d.list(q.Match)
+		if !d.before {
+			d.meanwhile()
+		}
+		for _, e := range slices.Backward(entries) {
+			if !yield(e, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(sink.Entry{}, err)
+		}
+	}
+}
+
+// TestDeliveredDuringScan: what is delivered while the folders are read does not
+// come back.
+func TestDeliveredDuringScan(t *testing.T) {
+	w := newWorld(t, Config{Passive: true})
+	w.put(dump.TriggerPanic)
+	root, err := w.mem.Open(memDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mem.Before = func(op, name string) {
+		if op == "readdir" && name == w.s.path(failedDir) {
+			w.mem.Before = nil
+			for _, it := range w.s.itemsNow(everyItem) {
+				if v := w.s.attemptNow(t.Context(), it); v.kind != verdictDelivered {
+					t.Errorf("%+v", v)
+				}
+			}
+		}
+	}
+	if err := w.s.scan(t.Context(), root); err != nil {
+		t.Fatal(err)
+	}
+	if st := w.s.Stats(); st.Items != 0 || st.Bytes != 0 || w.dest.count() != 1 {
+		t.Errorf("%+v", st)
 	}
 }
