@@ -97,11 +97,15 @@ func WithService(name string) Option {
 	})
 }
 
-// WithDir stores dumps in a local folder.
+// WithDir stores dumps in a local folder, and nowhere else, whatever the
+// configuration says under sink.
 func WithDir(dir string) Option {
 	return optionFunc(func(s *settings) {
 		s.sink = nil
-		s.change = append(s.change, func(c *config.Config) { c.Sink.Type, c.Sink.Local.Dir = config.SinkLocal, dir })
+		s.change = append(s.change, func(c *config.Config) {
+			c.Sink = config.Default().Sink
+			c.Sink.Local.Dir = dir
+		})
 	})
 }
 

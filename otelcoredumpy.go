@@ -100,8 +100,11 @@ type Installed struct {
 	pipeline config.Pipeline
 	file     string
 
-	closing sync.Once
-	closed  error
+	drain time.Duration // how long uploads may take at the end if nobody says
+
+	closing sync.Mutex
+	closed  chan struct{} // nil before Shutdown, closed when that is through
+	err     error         // what it returned
 }
 
 // installing makes Install calls wait for each other.
@@ -208,10 +211,12 @@ func start(cfg *config.Config, s *settings) (*Installed, error) {
 		OnDump:        s.onDump(),
 	})
 	if err != nil {
-		return nil, errors.Join(err, pipeline.Shutdown(context.Background()), engine.Close())
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		return nil, errors.Join(err, pipeline.Shutdown(now), engine.Close())
 	}
 	running.Store(e)
-	return &Installed{exporter: e, engine: engine, pipeline: pipeline}, nil
+	return &Installed{exporter: e, engine: engine, pipeline: pipeline, drain: cfg.Upload.OnExitTimeout}, nil
 }
 
 func parseRules(texts []string) ([]exporter.Rule, error) {
@@ -435,13 +440,40 @@ func (i *Installed) Shutdown(ctx context.Context) error {
 }
 
 func (i *Installed) shutdown(ctx context.Context) error {
-	i.closing.Do(func() {
-		i.closed = errors.Join(i.exporter.Shutdown(ctx), i.pipeline.Shutdown(ctx), closeEngine(ctx, i.engine))
-		if i.closed != nil {
-			i.closed = fmt.Errorf("otelcoredumpy: shutting down: %w", i.closed)
+	i.closing.Lock()
+	first := i.closed == nil
+	if first {
+		i.closed = make(chan struct{})
+	}
+	done := i.closed
+	i.closing.Unlock()
+	if !first {
+		// Somebody else is at it, with a context of their own.
+		select {
+		case <-done:
+			return i.err
+		case <-ctx.Done():
+			return fmt.Errorf("otelcoredumpy: shutting down: %w", ctx.Err())
 		}
-	})
-	return i.closed
+	}
+	defer close(done)
+	i.err = errors.Join(i.exporter.Shutdown(ctx), i.unspool(ctx), closeEngine(ctx, i.engine))
+	if i.err != nil {
+		i.err = fmt.Errorf("otelcoredumpy: shutting down: %w", i.err)
+	}
+	return i.err
+}
+
+// unspool brings what lies in the spool to its destination. A destination that is
+// down must not keep a service from ending whose Shutdown has all the time in the
+// world: what is left is safe where it lies.
+func (i *Installed) unspool(ctx context.Context) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, i.drain)
+		defer cancel()
+	}
+	return i.pipeline.Shutdown(ctx)
 }
 
 // closeEngine waits for the engine to be through with reading debug info, or

@@ -208,7 +208,7 @@ func (d *decoder) whyNot(depth uint8) dump.Reason {
 }
 
 func (d *decoder) string(v *dump.Value, addr uint64, n int64, t *typ, p place) {
-	v.Len, v.Addr = n, addr
+	v.Len = n
 	if n == 0 {
 		return
 	}
@@ -430,7 +430,7 @@ func (d *decoder) variable(out *dump.Variable, r *root) {
 		return
 	}
 	d.value(&out.Value, r.t, r.data, place{name: r.name, known: r.known, why: r.reason})
-	if out.Value.Addr == 0 && r.t.kind != dump.String {
+	if out.Value.Addr == 0 {
 		out.Value.Addr = r.addr
 	}
 }

@@ -13,7 +13,7 @@ import (
 type layout struct {
 	// runtime.g, runtime.m, runtime.gobuf (runtime/runtime2.go)
 	gStack, gPanic, gM, gSched, gSyscallSP, gSyscallPC, gSyscallBP uint64
-	gStatus, gID, gWaitReason, gSigPC                              uint64
+	gStatus, gID, gWaitReason, gSig, gSigPC                        uint64
 	gParentID, gGoPC, gStartPC, gLabels                            uint64
 	mGsignal                                                       uint64
 	bufSP, bufPC, bufBP                                            uint64
@@ -37,7 +37,7 @@ type layout struct {
 // go126 is the layout of Go 1.26.
 var go126 = layout{
 	gStack: 0, gPanic: 32, gM: 48, gSched: 56, gSyscallSP: 104, gSyscallPC: 112, gSyscallBP: 120,
-	gStatus: 144, gID: 152, gWaitReason: 176, gSigPC: 272,
+	gStatus: 144, gID: 152, gWaitReason: 176, gSig: 224, gSigPC: 272,
 	gParentID: 280, gGoPC: 288, gStartPC: 304, gLabels: 352,
 	mGsignal: 72,
 	bufSP:    0, bufPC: 8, bufBP: 40,
@@ -71,6 +71,7 @@ func (l *layout) fields() []layoutField {
 		{"runtime.g", "atomicstatus", &l.gStatus},
 		{"runtime.g", "goid", &l.gID},
 		{"runtime.g", "waitreason", &l.gWaitReason},
+		{"runtime.g", "sig", &l.gSig},
 		{"runtime.g", "sigpc", &l.gSigPC},
 		{"runtime.g", "parentGoid", &l.gParentID},
 		{"runtime.g", "gopc", &l.gGoPC},

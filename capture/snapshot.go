@@ -30,7 +30,10 @@ type Snapshot struct {
 	lo      uint64 // where the goroutine's stack begins
 	g       uint64
 	sigPC   uint64
-	drop    int // how many panics lie between the newest and the one that failed
+	// signal is what the goroutine knew of its last fault.
+	signal    signalInfo
+	hasSignal bool
+	drop      int // how many panics lie between the newest and the one that failed
 
 	infoWait bool // debug info was not loaded yet
 	frames   []snapFrame
@@ -100,6 +103,9 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 	// What changes by itself comes first: the signal stack, until the thread's next
 	// signal, and the stack, which moves when our own calls make it grow.
 	s.copyOwn()
+	if s.hasSignal {
+		defer func(g uint64, was signalInfo) { restoreSignal(g, e.layout.Load(), was) }(s.g, s.signal)
+	}
 	limit := e.cfg.Pause
 	if ev.Dying {
 		limit = e.cfg.Timeout
@@ -187,6 +193,7 @@ func (s *Snapshot) copyOwn() {
 		}
 		s.goid = int64(word(g[:], int(l.gID)))
 		s.sigPC = word(g[:], int(l.gSigPC))
+		s.signal, s.hasSignal = signalOf(g[:], l), true
 		s.lo = word(g[:], int(l.gStack))
 		if gsignalBytes == 0 {
 			return

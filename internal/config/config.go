@@ -120,6 +120,7 @@ type Upload struct {
 	AttemptTimeout time.Duration // upload.attempt_timeout
 	GiveUpAfter    time.Duration // upload.give_up_after; 0: spool.max_age decides
 	OnCrashTimeout time.Duration // upload.on_crash_timeout
+	OnExitTimeout  time.Duration // upload.on_exit_timeout
 }
 
 // Encrypt holds the keys under encrypt.
@@ -193,7 +194,7 @@ func Default() Config {
 			S3: S3{Checksum: "auto", MultipartThreshold: 16 << 20, PartSize: 8 << 20, Concurrency: 4},
 		},
 		Spool:  Spool{Mode: SpoolAuto, MaxBytes: 1 << 30, MaxItems: 10_000, MaxAge: 7 * 24 * time.Hour, MinFree: 256 << 20},
-		Upload: Upload{Concurrency: 2, AttemptTimeout: time.Minute, OnCrashTimeout: 3 * time.Second},
+		Upload: Upload{Concurrency: 2, AttemptTimeout: time.Minute, OnCrashTimeout: 3 * time.Second, OnExitTimeout: 10 * time.Second},
 	}
 }
 

@@ -203,6 +203,8 @@ var fields = []field{
 		"How long a dump is tried to upload altogether. 0: as long as it may lie in the spool."),
 	durationKey("upload.on_crash_timeout", func(c *Config) *time.Duration { return &c.Upload.OnCrashTimeout }, 0, time.Minute,
 		"When a panic ends the process: the longest that it waits for the upload of its dump, which is safe in the spool by then."),
+	durationKey("upload.on_exit_timeout", func(c *Config) *time.Duration { return &c.Upload.OnExitTimeout }, 0, time.Hour,
+		"The longest that Shutdown waits for uploads if its context has no deadline. What is not uploaded by then stays in the spool."),
 
 	listKey("encrypt.recipients", func(c *Config) *[]string { return &c.Encrypt.Recipients }, checkNotEmpty,
 		"Public keys that dumps are encrypted for, before they reach a disk: age (age1…), SSH (ssh-ed25519 …), or the path of a file with one a line. Empty: no encryption."),

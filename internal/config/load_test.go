@@ -86,7 +86,7 @@ func TestLoadEveryKey(t *testing.T) {
 			},
 		},
 		Spool:   Spool{Mode: "on", Dir: "/var/spool/x", MaxBytes: 5 << 20, MaxItems: 6, MaxAge: time.Hour, MinFree: 7 << 20},
-		Upload:  Upload{Concurrency: 8, AttemptTimeout: 9 * time.Second, GiveUpAfter: 10 * time.Minute, OnCrashTimeout: time.Second},
+		Upload:  Upload{Concurrency: 8, AttemptTimeout: 9 * time.Second, GiveUpAfter: 10 * time.Minute, OnCrashTimeout: time.Second, OnExitTimeout: 4 * time.Second},
 		Encrypt: Encrypt{Recipients: []string{"age1x"}, SealHeader: true, Identities: []string{"/key"}},
 		Link:    Link{ViewerURL: "https://dumps.example.com"},
 	}
@@ -142,7 +142,7 @@ sink:
     proxy: "http://127.0.0.1:3128"
     ca_file: /ca.pem
 spool: {mode: "on", dir: /var/spool/x, max_bytes: 5MiB, max_items: 6, max_age: 1h, min_free: 7MiB}
-upload: {concurrency: 8, attempt_timeout: 9s, give_up_after: 10m, on_crash_timeout: 1s}
+upload: {concurrency: 8, attempt_timeout: 9s, give_up_after: 10m, on_crash_timeout: 1s, on_exit_timeout: 4s}
 encrypt: {recipients: age1x, seal_header: true, identities: [/key]}
 link: {viewer_url: "https://dumps.example.com"}
 `
@@ -191,11 +191,11 @@ link: {viewer_url: "https://dumps.example.com"}
 		"COREDUMPY_UPLOAD_CONCURRENCY":          "8",
 		"COREDUMPY_UPLOAD_ATTEMPT_TIMEOUT":      "9s",
 		"COREDUMPY_UPLOAD_GIVE_UP_AFTER":        "10m",
-		"COREDUMPY_UPLOAD_ON_CRASH_TIMEOUT":     "1s",
-		"COREDUMPY_ENCRYPT_RECIPIENTS":          "age1x",
-		"COREDUMPY_ENCRYPT_SEAL_HEADER":         "true",
-		"COREDUMPY_ENCRYPT_IDENTITIES":          "/key",
-		"COREDUMPY_LINK_VIEWER_URL":             "https://dumps.example.com",
+		"COREDUMPY_UPLOAD_ON_CRASH_TIMEOUT":     "1s", "COREDUMPY_UPLOAD_ON_EXIT_TIMEOUT": "4s",
+		"COREDUMPY_ENCRYPT_RECIPIENTS":  "age1x",
+		"COREDUMPY_ENCRYPT_SEAL_HEADER": "true",
+		"COREDUMPY_ENCRYPT_IDENTITIES":  "/key",
+		"COREDUMPY_LINK_VIEWER_URL":     "https://dumps.example.com",
 	}
 	for _, k := range Keys() {
 		if _, ok := env[k.Env]; !ok {

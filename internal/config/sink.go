@@ -20,37 +20,67 @@ import (
 
 // OpenDestination returns where dumps end up: the store that the configuration
 // names, with the further ones, the fallback and the routes, if there are any.
-func (c *Config) OpenDestination(ctx context.Context) (sink.Sink, error) {
+func (c *Config) OpenDestination(ctx context.Context) (_ sink.Sink, err error) {
+	var opened []sink.Sink
+	defer func() {
+		if err != nil {
+			shutdownNow(opened...)
+		}
+	}()
+	open := func(key, rawURL string) (sink.Sink, error) {
+		s, err := sink.Open(ctx, rawURL)
+		if err != nil {
+			return nil, &Error{Key: key, Err: err}
+		}
+		opened = append(opened, s)
+		return s, nil
+	}
 	s, err := c.openPrimary(ctx)
 	if err != nil {
 		return nil, err
 	}
+	opened = append(opened, s)
 	if c.Sink.Fallback != "" {
-		other, err := sink.Open(ctx, c.Sink.Fallback)
+		other, err := open("sink.fallback", c.Sink.Fallback)
 		if err != nil {
-			return nil, &Error{Key: "sink.fallback", Err: err}
+			return nil, err
 		}
 		s = route.Fallback(s, other, c.Sink.FallbackAfter)
 	}
-	routes, err := c.openRoutes(ctx)
+	urls, err := c.routes()
 	if err != nil {
-		return nil, err
+		return nil, &Error{Key: "sink.routes", Err: err}
 	}
-	if len(routes) > 0 {
+	if len(urls) > 0 {
+		routes := make(map[dump.Trigger]sink.Sink)
+		for t, rawURL := range urls {
+			if routes[t], err = open("sink.routes", rawURL); err != nil {
+				return nil, err
+			}
+		}
 		s = route.ByTrigger(s, routes)
 	}
-	var also []sink.Sink
-	for _, rawURL := range c.Sink.Also {
-		other, err := sink.Open(ctx, rawURL)
-		if err != nil {
-			return nil, &Error{Key: "sink.also", Err: err}
+	if len(c.Sink.Also) > 0 {
+		var also []sink.Sink
+		for _, rawURL := range c.Sink.Also {
+			other, err := open("sink.also", rawURL)
+			if err != nil {
+				return nil, err
+			}
+			also = append(also, other)
 		}
-		also = append(also, other)
-	}
-	if len(also) > 0 {
 		s = route.Fanout(s, also...)
 	}
 	return s, nil
+}
+
+// shutdownNow lets go of stores that turned out not to be needed.
+func shutdownNow(stores ...sink.Sink) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, s := range stores {
+		_ = sink.Shutdown(ctx, s)
+	}
 }
 
 func (c *Config) openPrimary(ctx context.Context) (sink.Sink, error) {
@@ -81,22 +111,6 @@ func (c *Config) openPrimary(ctx context.Context) (sink.Sink, error) {
 		return s, nil
 	}
 	return nil, &Error{Key: "sink.type", Msg: fmt.Sprintf("want one of %s, %s, have %q", SinkLocal, SinkS3, c.Sink.Type)}
-}
-
-func (c *Config) openRoutes(ctx context.Context) (map[dump.Trigger]sink.Sink, error) {
-	routes, err := c.routes()
-	if err != nil {
-		return nil, &Error{Key: "sink.routes", Err: err}
-	}
-	stores := make(map[dump.Trigger]sink.Sink)
-	for t, rawURL := range routes {
-		s, err := sink.Open(ctx, rawURL)
-		if err != nil {
-			return nil, &Error{Key: "sink.routes", Err: err}
-		}
-		stores[t] = s
-	}
-	return stores, nil
 }
 
 // Spooled reports whether dumps go to the spool first.
@@ -182,6 +196,13 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 // A destination that is given, not nil, takes the place of the configured one; it has a spool only if spool.mode
 // is on, and Shutdown does not touch it.
 func (c *Config) OpenPipeline(ctx context.Context, given sink.Sink, h Hooks) (p Pipeline, err error) {
+	defer func() {
+		if err != nil { // nothing was put yet, so there is nothing to wait for
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			_ = p.Shutdown(ctx)
+		}
+	}()
 	spooled := c.Spool.Mode == SpoolOn
 	if p.Sink = given; given == nil {
 		if p.Sink, err = c.OpenDestination(ctx); err != nil {

@@ -152,9 +152,11 @@ func TestItemName(t *testing.T) {
 	if len(name) > 143 {
 		t.Errorf("%q does not fit encrypting file systems", name)
 	}
+	v4 := id
+	v4.ID[6] = 0x40
 	for _, bad := range []string{
-		"", ".cdmp", name + ".tmp", name[1:], strings.ToUpper(name), strings.TrimSuffix(name, ".cdmp"),
-		"../" + name, name + "/..", strings.Replace(name, "-7", "-4", 1), strings.Replace(name, "0", "O", 1),
+		itemName(v4), "", ".cdmp", name + ".tmp", name[1:], strings.ToUpper(name), strings.TrimSuffix(name, ".cdmp"),
+		"../" + name, name + "/..", strings.Replace(name, "0", "O", 1),
 	} {
 		if got, ok := parseItemName(bad); ok {
 			t.Errorf("parseItemName(%q) = %+v", bad, got)

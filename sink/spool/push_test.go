@@ -101,6 +101,26 @@ func TestForwardJoins(t *testing.T) {
 	})
 }
 
+// TestForwardShowsTheWay: what the destination takes shows that it is back, and
+// those that it has turned away before are tried at once.
+func TestForwardShowsTheWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{MaxBackoff: 100 * time.Hour})
+		w.dest.setHook(fails(errDown))
+		first := w.put(dump.TriggerPanic)
+		time.Sleep(99 * time.Hour)
+		w.dest.setHook(nil)
+		if err := w.s.Forward(t.Context(), w.put(dump.TriggerPanic).ID); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if told := w.outcomes(first.ID); !slices.Equal(told, []Outcome{Delivered}) {
+			t.Errorf("was told %v", told)
+		}
+		w.end()
+	})
+}
+
 // TestForwardOfTheLost tells that they are.
 func TestForwardOfTheLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -127,6 +127,7 @@ func (s *Spool) fly(ctx context.Context, it *item, fl *flight, background bool) 
 		s.state.enqueue(it)
 		close(fl.done)
 		s.broadcast()
+		s.poke() // others may be allowed to go now
 	}()
 	defer s.contain("uploading")
 	fl.verdict = s.attempt(ctx, it, background)

@@ -359,6 +359,9 @@ func TestCrash(t *testing.T) {
 	if p.ProcessState.ExitCode() != 2 || !strings.Contains(p.stderr.String(), "nobody recovers from this: the last order") {
 		t.Fatalf("exit code %d, want a panic\n%s", p.ProcessState.ExitCode(), p.stderr.String())
 	}
+	if strings.Contains(p.stderr.String(), "[signal") {
+		t.Errorf("the process seems to have died of a signal of ours:\n%s", p.stderr.String())
+	}
 	if n := d.check(store); n != 2 || p.n != 2 {
 		t.Errorf("%d dumps in the bucket, %d reported, want 2", n, p.n)
 	}

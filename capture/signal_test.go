@@ -1,0 +1,34 @@
+package capture
+
+import "testing"
+
+// A read that faults must leave no trace in the goroutine, which the runtime
+// would print when the process dies of something else.
+func TestRestoreSignal(t *testing.T) {
+	if !haveStack {
+		t.Skip("stacks are not read on this architecture")
+	}
+	l := &go126
+	g := uint64(getg())
+	read := func() signalInfo {
+		var b [gSize]byte
+		if err := (self{}).ReadAt(b[:], g); err != nil {
+			t.Fatal(err)
+		}
+		return signalOf(b[:], l)
+	}
+	was := read()
+	var one [1]byte
+	var err error
+	guarded(func() { err = self{}.ReadAt(one[:], 0x10_0000) })
+	if err == nil {
+		t.Skip("there is something at that address")
+	}
+	if now := read(); now == was {
+		t.Fatalf("a fault leaves no trace, %+v; then there is nothing to put back", now)
+	}
+	restoreSignal(g, l, was)
+	if now := read(); now != was {
+		t.Errorf("%+v was not put back to %+v", now, was)
+	}
+}
