@@ -10,12 +10,19 @@ export PATH
 # -count=1: what the tests build by themselves is nothing that the test cache knows of.
 TESTFLAGS := -count=1 -timeout 40m
 
-.PHONY: test quick lint tools unit race cross bench generate proto fuzz clean vuln
+.PHONY: test quick lint tools debian unit race cross bench generate proto fuzz clean vuln
 
-test: tools lint cross race benchcheck vuln
+test: debian tools lint cross race benchcheck vuln
 
 quick: lint
 	$(GO) test -short $(TESTFLAGS) ./...
+
+# Programs of the system that the tests run: Python for the reader of the format that
+# is not ours.
+debian:
+	@command -v python3 >/dev/null || { echo "installing python3"; \
+		if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -qy --no-install-recommends python3; \
+		else sudo apt-get update -q && sudo apt-get install -qy --no-install-recommends python3; fi; }
 
 tools: $(BIN)/staticcheck $(BIN)/gofumpt $(BIN)/versitygw
 

@@ -170,29 +170,16 @@ func (e *exporter) all() {
 		}
 	}
 	e.open("types")
-	for id := dump.TypeID(1); int(id) <= e.r.NumTypes() && e.err == nil; id++ {
-		if t := e.r.Type(id); t != nil {
-			e.record("type", newTypeJSON(t))
-		}
-	}
+	each(e, "type", e.r.Types(), newTypeJSON)
 	e.open("goroutines")
 	each(e, "goroutine", e.r.Goroutines(), e.goroutine)
 	e.open("objects")
 	each(e, "object", e.r.Objects(), e.object)
 	e.open("sources")
-	files, err := e.r.Sources()
-	e.note(err)
-	for _, file := range files {
-		s, err := e.r.Source(file)
-		if err != nil {
-			e.note(err)
-			continue
-		}
-		e.record("source", newSourceJSON(s))
-	}
+	each(e, "source", e.r.Excerpts(), newSourceJSON)
 	e.open("")
 	if err := e.r.Damage(); e.damage == nil && err != nil {
-		e.damage = err // of types, which come without an error
+		e.damage = err
 	}
 	if e.document {
 		text := ""

@@ -183,7 +183,7 @@ var fields = []field{
 		"File with the certificates (PEM) of the authorities to trust besides the system's."),
 
 	enumKey("spool.mode", func(c *Config) *string { return &c.Spool.Mode }, []string{SpoolAuto, SpoolOn, SpoolOff},
-		"Whether a dump goes to a local folder first and is uploaded from there. auto: unless it is stored in local folders only."),
+		"Whether a dump goes to a local folder first and is uploaded from there. auto: unless it is stored in a single local folder."),
 	textKey("spool.dir", func(c *Config) *string { return &c.Spool.Dir }, nil,
 		"That folder. Several processes and services may share it. Empty: coredumpy/spool in $XDG_STATE_HOME (~/.local/state)."),
 	sizeKey("spool.max_bytes", func(c *Config) *int64 { return &c.Spool.MaxBytes }, 1<<20, 1<<50,

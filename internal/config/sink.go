@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 	"github.com/otelcoredumpy/otelcoredumpy/sink"
@@ -45,7 +47,11 @@ func (c *Config) OpenDestination(ctx context.Context) (_ sink.Sink, err error) {
 		if err != nil {
 			return nil, err
 		}
-		s = route.Fallback(s, other, c.Sink.FallbackAfter)
+		after := c.Sink.FallbackAfter
+		if c.Spool.Mode == SpoolOff {
+			after = 0 // nobody tries again
+		}
+		s = route.Fallback(s, other, after)
 	}
 	urls, err := c.routes()
 	if err != nil {
@@ -122,27 +128,23 @@ func (c *Config) Spooled() bool {
 		return false
 	}
 	// A local folder is as safe as the spool would be, so nothing is gained by
-	// writing everything twice.
-	if c.Sink.URL == "" && c.Sink.Type != SinkLocal {
+	// writing everything twice. But a fallback takes over, and a further store
+	// is made up for, only if somebody tries again.
+	if c.Sink.Fallback != "" || len(c.Sink.Also) > 0 || c.Sink.URL == "" && c.Sink.Type != SinkLocal {
 		return true
 	}
-	urls := append([]string{c.Sink.URL, c.Sink.Fallback}, c.Sink.Also...)
 	routes, err := c.routes()
 	if err != nil {
 		return true
 	}
-	for _, rawURL := range routes {
-		urls = append(urls, rawURL)
+	urls := slices.Collect(maps.Values(routes))
+	if c.Sink.URL != "" {
+		urls = append(urls, c.Sink.URL)
 	}
-	for _, rawURL := range urls {
-		if rawURL == "" {
-			continue
-		}
-		if u, err := sink.ParseURL(rawURL); err != nil || u.Scheme != "file" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(urls, func(rawURL string) bool {
+		u, err := sink.ParseURL(rawURL)
+		return err != nil || u.Scheme != "file"
+	})
 }
 
 // SpoolConfig returns the limits of the spool as package spool takes them.
