@@ -100,8 +100,6 @@ type Installed struct {
 	pipeline config.Pipeline
 	file     string
 
-	drain time.Duration // how long uploads may take at the end if nobody says
-
 	closing sync.Mutex
 	closed  chan struct{} // nil before Shutdown, closed when that is through
 	err     error         // what it returned
@@ -207,6 +205,8 @@ func start(cfg *config.Config, s *settings) (*Installed, error) {
 		Timeout:       limits.Timeout,
 		MeterProvider: s.meters,
 		Spool:         spoolGauge(pipeline.Spool),
+		Deliveries:    pipeline.Spool != nil,
+		Drain:         func(ctx context.Context) error { return unspool(ctx, &pipeline, cfg.Upload.OnExitTimeout) },
 		Logger:        s.logger,
 		OnDump:        s.onDump(),
 	})
@@ -216,7 +216,7 @@ func start(cfg *config.Config, s *settings) (*Installed, error) {
 		return nil, errors.Join(err, pipeline.Shutdown(now), engine.Close())
 	}
 	running.Store(e)
-	return &Installed{exporter: e, engine: engine, pipeline: pipeline, drain: cfg.Upload.OnExitTimeout}, nil
+	return &Installed{exporter: e, engine: engine, pipeline: pipeline}, nil
 }
 
 func parseRules(texts []string) ([]exporter.Rule, error) {
@@ -457,7 +457,7 @@ func (i *Installed) shutdown(ctx context.Context) error {
 		}
 	}
 	defer close(done)
-	i.err = errors.Join(i.exporter.Shutdown(ctx), i.unspool(ctx), closeEngine(ctx, i.engine))
+	i.err = errors.Join(i.exporter.Shutdown(ctx), closeEngine(ctx, i.engine))
 	if i.err != nil {
 		i.err = fmt.Errorf("otelcoredumpy: shutting down: %w", i.err)
 	}
@@ -467,13 +467,13 @@ func (i *Installed) shutdown(ctx context.Context) error {
 // unspool brings what lies in the spool to its destination. A destination that is
 // down must not keep a service from ending whose Shutdown has all the time in the
 // world: what is left is safe where it lies.
-func (i *Installed) unspool(ctx context.Context) error {
+func unspool(ctx context.Context, p *config.Pipeline, atMost time.Duration) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, i.drain)
+		ctx, cancel = context.WithTimeout(ctx, atMost)
 		defer cancel()
 	}
-	return i.pipeline.Shutdown(ctx)
+	return p.Shutdown(ctx)
 }
 
 // closeEngine waits for the engine to be through with reading debug info, or

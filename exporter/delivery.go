@@ -14,10 +14,15 @@ import (
 
 // A dump that is in the spool is safe, but not where people look for it. Its own span
 // stays open until the spool says what has become of it, so that the trace shows
-// the upload as well. Spans that stay open cost memory, so their number is bounded.
+// the upload as well. Spans that stay open cost memory, and nobody sees them, so their
+// number is bounded, and how long they wait: the destination may be down for days, and another
+// process that shares the spool may be the one that delivers.
 
 // maxOpen is how many dumps' own spans wait for their delivery.
 const maxOpen = 256
+
+// openFor is how long they wait.
+const openFor = time.Minute
 
 // delivery is what the spool says of a dump.
 type delivery struct {
@@ -30,7 +35,17 @@ type delivery struct {
 type deliveries struct {
 	mu    sync.Mutex
 	m     map[dump.ID]*expected
-	order []dump.ID // of those with a span, oldest first; some of them gone since
+	order []waiting // those with a span, oldest first; some of them gone since
+	// timer fires when the oldest has waited for long enough; nil if it is not
+	// needed.
+	timer  *time.Timer
+	closed bool // none waits any more
+}
+
+// waiting is a dump whose own span is open.
+type waiting struct {
+	id    dump.ID
+	since time.Time
 }
 
 // expected is a dump that is, or will be, in the spool.
@@ -64,7 +79,8 @@ func (d *deliveries) hold(id dump.ID, end func(*delivery)) {
 	x := d.m[id]
 	var evicted func(*delivery)
 	switch {
-	case x == nil: // not expected
+	case x == nil, d.closed && x.result == nil: // not expected
+		delete(d.m, id)
 		d.mu.Unlock()
 		end(nil)
 		return
@@ -75,18 +91,50 @@ func (d *deliveries) hold(id dump.ID, end func(*delivery)) {
 		return
 	}
 	x.end = end
-	d.order = append(d.order, id)
+	d.order = append(d.order, waiting{id, time.Now()})
 	if len(d.order) > maxOpen {
-		oldest := d.order[0]
-		d.order = d.order[:copy(d.order, d.order[1:])]
-		if o := d.m[oldest]; o != nil {
-			evicted = o.end
-			delete(d.m, oldest)
-		}
+		evicted = d.pop()
+	}
+	if d.timer == nil {
+		d.timer = time.AfterFunc(openFor, d.expire)
 	}
 	d.mu.Unlock()
 	if evicted != nil {
 		evicted(nil)
+	}
+}
+
+// pop takes the oldest out of order, and returns what ends its span; nil if that
+// has ended.
+func (d *deliveries) pop() (end func(*delivery)) {
+	oldest := d.order[0].id
+	d.order = d.order[:copy(d.order, d.order[1:])]
+	if x := d.m[oldest]; x != nil {
+		end = x.end
+		delete(d.m, oldest)
+	}
+	return end
+}
+
+// expire ends the spans that have waited for too long.
+func (d *deliveries) expire() {
+	d.mu.Lock()
+	var ends []func(*delivery)
+	if d.timer != nil { // else it was too late to stop this one
+		d.timer = nil
+		for len(d.order) > 0 {
+			if left := openFor - time.Since(d.order[0].since); left > 0 && d.m[d.order[0].id] != nil {
+				d.timer = time.AfterFunc(left, d.expire)
+				break
+			}
+			if end := d.pop(); end != nil {
+				ends = append(ends, end)
+			}
+		}
+	}
+	d.mu.Unlock()
+	for _, end := range ends {
+		end(nil)
 	}
 }
 
@@ -108,17 +156,27 @@ func (d *deliveries) deliver(id dump.ID, result *delivery) {
 	x.end(result)
 }
 
-// endAll waits for no delivery any more.
+// close is endAll for good.
+func (d *deliveries) close() {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.endAll()
+}
+
+// endAll waits for none of the deliveries any more.
 func (d *deliveries) endAll() {
 	d.mu.Lock()
 	var ends []func(*delivery)
-	for _, id := range d.order {
-		if x := d.m[id]; x != nil {
-			ends = append(ends, x.end)
-			delete(d.m, id)
+	for len(d.order) > 0 {
+		if end := d.pop(); end != nil {
+			ends = append(ends, end)
 		}
 	}
-	d.order = nil
+	if d.timer != nil {
+		d.timer.Stop()
+		d.timer = nil
+	}
 	d.mu.Unlock()
 	for _, end := range ends {
 		end(nil)
@@ -155,6 +213,12 @@ func (e *Exporter) Delivered(id dump.ID, outcome string, took time.Duration, err
 	now.stats.add(1, tally{what: countUpload, reason: shorten(outcome, 64)})
 	if took > 0 {
 		now.telemetry.delivered(outcome, took)
+	}
+	if outcome != outcomeDelivered {
+		e.families.lost(id)
+		if now != e {
+			now.families.lost(id)
+		}
 	}
 	e.deliveries.deliver(id, &delivery{outcome, took, err})
 }
@@ -199,14 +263,15 @@ func (e *Exporter) finish(j *job, span trace.Span) {
 
 // forward tries to bring a dump that lies in the spool to its destination,
 // before the process dies. It is tried once.
-func (e *Exporter) forward(rec *record) {
+func (e *Exporter) forward(rec *record, until time.Time) {
+	limit := atMost(e.cfg.CrashUpload, until)
 	if e.spool == nil || e.cfg.CrashUpload <= 0 || !rec.stored.Load() || rec.forwarded.Swap(true) {
 		return
 	}
 	began := time.Now()
 	var said error
 	err := errors.New("it took too long")
-	if e.within(e.cfg.CrashUpload, func(ctx context.Context) { said = e.forwardTo(ctx, rec.ref.ID) }) {
+	if limit > 0 && e.within(limit, func(ctx context.Context) { said = e.forwardTo(ctx, rec.ref.ID) }) {
 		err = said
 	}
 	if err != nil {

@@ -43,7 +43,7 @@ func (s *spool) Forward(ctx context.Context, id dump.ID) error {
 func newSpoolHarness(t *testing.T, change func(*Config)) (*harness, *spool) {
 	h := newHarness(t, change)
 	s := &spool{store: h.store}
-	h.exporter.store, h.exporter.spool = s, s // before anything is stored
+	h.exporter.store, h.exporter.spool, h.exporter.cfg.Deliveries = s, s, true // before anything is stored
 	return h, s
 }
 
@@ -150,7 +150,7 @@ func TestOwnSpanOfADumpThatTheSpoolRefuses(t *testing.T) {
 func TestOwnSpanCountsWhatReferredToIt(t *testing.T) {
 	h, _ := newStormHarness(t, nil)
 	s := &spool{store: h.store}
-	h.exporter.store, h.exporter.spool = s, s
+	h.exporter.store, h.exporter.spool, h.exporter.cfg.Deliveries = s, s, true
 	for i := range 5 {
 		h.failAlike(i)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -57,18 +58,98 @@ func (e *Exporter) dies(p *place) bool {
 	if p.recovers {
 		return false
 	}
-	if at, ok := e.survivors.get(p.whole); ok && e.now().Sub(at) >= survival {
+	if s, ok := e.survivors.get(p.whole); ok && e.now().Sub(s.at) >= survival {
 		e.trouble.report("survived panic", "a panic that seemed to end the process was recovered; add the function that recovers to trigger.recovered_by, so that its dumps are written in the background from the beginning")
 		return false
 	}
 	return true
 }
 
-// survived notes that a panic which seemed to end the process goes on now.
-func (e *Exporter) survived(p *place) {
-	if _, ok := e.survivors.get(p.whole); !ok && !p.recovers {
-		e.survivors.put(p.whole, e.now())
+// survivor is the first panic by its calls that seemed to end the process, and when
+// it was last seen. Those that come meanwhile make no difference, or a storm of them
+// would go on for ever.
+type survivor struct {
+	fate *fate
+	at   time.Time
+}
+
+// survived notes that a panic which seemed to end the process goes on now. On
+// the spans further out it is noted again: as long as it is on its way it proves nothing.
+func (e *Exporter) survived(f *failure) {
+	if s, ok := e.survivors.get(f.place.whole); !f.place.recovers && (!ok || s.fate == f.fate) {
+		e.survivors.put(f.place.whole, survivor{f.fate, e.now()})
 	}
+}
+
+// fate is a panic that was judged to end the process. It stays that as long
+// as it is the same panic: the spans further out must go out as well, and all that
+// is done before it goes on, on however many of them, shares one measure of time.
+type fate struct {
+	at     time.Time
+	number Mark
+	// seen is when it was last seen, in Unix nanoseconds.
+	seen atomic.Int64
+	// left is how long it may still be held up.
+	left atomic.Int64
+	// flushBroken: flushing spans failed or took too long once.
+	flushBroken atomic.Bool
+	// metrics: they were flushed, or that was tried.
+	metrics atomic.Bool
+}
+
+// same reports whether s, which has the same key, is a further sighting. Its trace
+// makes no difference.
+func (d *fate) same(s *sighting) bool {
+	if s.since.IsZero() && s.mark == 0 {
+		return time.Since(time.Unix(0, d.seen.Load())) < survival
+	}
+	return !d.at.Before(s.since) && d.number >= s.mark
+}
+
+// judge finds out whether the panic f is about to end the process, and if so
+// how long it may be held up. dies says that nobody will recover from it.
+func (e *Exporter) judge(f *failure, dies bool) {
+	d, ok := e.fates.get(f.key)
+	if ok && !d.same(&f.sighting) {
+		e.fates.take(f.key) // that one was survived
+		ok = false
+	}
+	if !ok {
+		if !dies && !e.dies(&f.place) {
+			return
+		}
+		d = &fate{at: f.at, number: Mark(lastMark.Add(1))}
+		d.left.Store(int64(e.holdUp()))
+		e.fates.put(f.key, d)
+	}
+	d.seen.Store(f.at.UnixNano())
+	f.dying, f.fate = true, d
+	f.end = f.at.Add(time.Duration(d.left.Load()))
+	f.until = f.end.Add(-e.cfg.FlushTimeout)
+}
+
+// holdUp is how long a dying process is held up: the sum of what each step may
+// take, and what those take that do not heed their context.
+func (e *Exporter) holdUp() time.Duration {
+	d := e.cfg.Timeout + e.cfg.DyingPutTimeout + e.cfg.FlushTimeout + 3*grace
+	if e.spool != nil {
+		d += max(e.cfg.CrashUpload, 0)
+	}
+	return d
+}
+
+// goesOn notes how long f was held up.
+func (f *failure) goesOn() {
+	f.fate.left.Add(-int64(time.Since(f.at)))
+	f.fate.seen.Store(time.Now().UnixNano())
+}
+
+// atMost returns d, or less if until is earlier. The zero until is never.
+func atMost(d time.Duration, until time.Time) time.Duration {
+	if until.IsZero() {
+		return d
+	}
+	return max(min(d, time.Until(until)), 0)
 }
 
 // deaths are the panics of a dying process whose dumps are being written, by all
@@ -92,7 +173,13 @@ func (e *Exporter) lastWords(f *failure) *record {
 		rec, _ := e.take(f)
 		return rec
 	}
-	until := time.NewTimer(e.cfg.Timeout + e.cfg.DyingPutTimeout + e.cfg.CrashUpload)
+	// By then the other one's dump should be safe or lost, and there is time left for
+	// phase one.
+	wait := e.cfg.Timeout + e.cfg.DyingPutTimeout
+	if !f.until.IsZero() {
+		wait = atMost(wait, f.until.Add(-e.cfg.Timeout))
+	}
+	until := time.NewTimer(wait)
 	defer until.Stop()
 	for {
 		e.deaths.mu.Lock()
@@ -133,40 +220,52 @@ func (e *Exporter) firstLastWords(f *failure) (rec *record) {
 }
 
 // await waits until the dump is stored or lost, before the process dies, and
-// has it uploaded if that takes another step.
-func (e *Exporter) await(rec *record) {
-	t := time.NewTimer(e.cfg.Timeout + e.cfg.DyingPutTimeout + e.cfg.CrashUpload)
+// has it uploaded if that takes another step. It reports whether that was one of the
+// background that was lost: then there is time for another one.
+func (e *Exporter) await(rec *record, until time.Time) (again bool) {
+	t := time.NewTimer(atMost(e.cfg.Timeout+e.cfg.DyingPutTimeout+max(e.cfg.CrashUpload, 0), until))
 	defer t.Stop()
 	select {
 	case <-rec.done:
-		e.forward(rec)
+		e.forward(rec, until)
+		return rec.lost.Load() && !rec.dying
 	case <-t.C:
+		return false
 	}
 }
 
 // flush ends the dumps' own spans and flushes the processors, before the process
-// dies, and the metrics with them. If that took too long once for this failure, it is not tried again on the
+// dies, and the metrics with them, once. If that took too long once for this failure, it is not tried again on the
 // spans further out.
-func (e *Exporter) flush(rec *record, nexts ...sdktrace.SpanProcessor) {
+func (e *Exporter) flush(f *failure, nexts ...sdktrace.SpanProcessor) {
 	defer e.contain("flushing spans")
-	if rec.flushBroken.Load() {
+	if f.fate.flushBroken.Load() {
 		return
 	}
-	e.endSpans()
-	ctx, cancel := context.WithTimeout(context.Background(), e.cfg.FlushTimeout)
-	defer cancel()
-	done := make(chan error, 2)
-	work := func(flush func() error) {
-		var err error
-		defer func() {
-			if r := recover(); r != nil {
-				e.stats.contained()
-			}
-			done <- err
-		}()
-		err = flush()
+	limit := atMost(e.cfg.FlushTimeout, f.end)
+	if limit == 0 {
+		f.fate.flushBroken.Store(true)
+		e.trouble.report("flush", "spans not flushed before the process dies: it was held up for too long already")
+		return
 	}
-	go work(func() (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	work := func(flush func() error) chan error {
+		done := make(chan error, 1)
+		go func() {
+			var err error
+			defer func() {
+				if r := recover(); r != nil {
+					e.stats.contained()
+				}
+				done <- err
+			}()
+			err = flush()
+		}()
+		return done
+	}
+	spans := work(func() (err error) {
+		e.endSpans() // calls the processors, so it belongs here
 		for _, p := range nexts {
 			if e := p.ForceFlush(ctx); e != nil {
 				err = e
@@ -174,22 +273,30 @@ func (e *Exporter) flush(rec *record, nexts ...sdktrace.SpanProcessor) {
 		}
 		return err
 	})
-	go work(func() error {
-		e.telemetry.flush(ctx) // that it fails says nothing of the spans
-		return nil
-	})
-	t := time.NewTimer(e.cfg.FlushTimeout + grace)
+	var metrics chan error
+	if !f.fate.metrics.Swap(true) {
+		metrics = work(func() error {
+			e.telemetry.flush(ctx) // that it fails says nothing of the spans
+			return nil
+		})
+	}
+	t := time.NewTimer(limit + grace)
 	defer t.Stop()
-	for range 2 {
+	for spans != nil || metrics != nil {
 		select {
-		case err := <-done:
+		case err := <-spans:
+			spans = nil
 			if err != nil {
-				rec.flushBroken.Store(true)
+				f.fate.flushBroken.Store(true)
 				e.trouble.report("flush", "spans not flushed before the process dies: %v", printable(err))
 			}
+		case <-metrics:
+			metrics = nil
 		case <-t.C:
-			rec.flushBroken.Store(true)
-			e.trouble.report("flush", "spans not flushed before the process dies within %v", e.cfg.FlushTimeout)
+			if spans != nil {
+				f.fate.flushBroken.Store(true)
+				e.trouble.report("flush", "spans not flushed before the process dies within %v", limit)
+			}
 			return
 		}
 	}

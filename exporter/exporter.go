@@ -74,9 +74,9 @@ func (r realEngine) Snapshot(ev capture.Event) (Snapshot, error) {
 }
 
 // Store is the part of [sink.Sink] that writing needs. A store that is a
-// [sink.Forwarder], a spool, keeps a dump safe and brings it to its destination later:
-// whoever owns it must have it call [Exporter.Delivered] then, for until then the
-// dump's own span stays open. It may also be a [sink.Router].
+// [sink.Forwarder], a spool, keeps a dump safe and brings it to its destination
+// later; while the process is dying it is asked to do so at once. See also
+// [Config.Deliveries]. It may also be a [sink.Router].
 type Store interface {
 	Put(ctx context.Context, id dump.Identity, src sink.Source) error
 	URI(id dump.Identity) string
@@ -140,8 +140,19 @@ type Config struct {
 	// least three) at once. Default 30; less than 0: any number.
 	PerMinute int
 
+	// Deliveries says that the store tells [Exporter.Delivered] of every dump that
+	// it has accepted. Then a dump's own span stays open until it does, but not
+	// for more than a minute.
+	Deliveries bool
+	// Drain, if set, is called in Shutdown when all dumps are in the store, and
+	// before their own spans and the metrics end: to have the store deliver
+	// what it holds. It must heed its context.
+	Drain func(ctx context.Context) error
+
 	// Pause is how long a failing goroutine waits for its turn if other
-	// captures are in phase one; then the dump is dropped. Default 50 ms.
+	// captures are in phase one; then the dump is dropped. That is apart from what the engine may
+	// take for phase one itself ([capture.Config]), so both together bound what a failing goroutine waits.
+	// Default 50 ms.
 	Pause time.Duration
 	// Timeout bounds phase one and two of a capture. Default 2 s.
 	Timeout time.Duration
@@ -242,7 +253,8 @@ type Exporter struct {
 
 	memory    *memory
 	families  *families
-	survivors *bounded[uint64, time.Time]             // calls by which a panic came that the process survived
+	survivors *bounded[uint64, survivor]              // by the calls by which a panic came that seemed to end the process
+	fates     *bounded[capture.PanicKey, *fate]       // panics that seem to end the process
 	cleanups  *bounded[dump.SpanID, capture.PanicKey] // spans that began during a panic
 	watches   *bounded[dump.SpanID, *watchList]
 	own       *ownSpans
@@ -293,7 +305,8 @@ func New(engine Engine, store Store, cfg Config) (*Exporter, error) {
 		now:       time.Now,
 		memory:    newMemory(cfg.Remember),
 		families:  newFamilies(&cfg),
-		survivors: newBounded[uint64, time.Time](256),
+		survivors: newBounded[uint64, survivor](256),
+		fates:     newBounded[capture.PanicKey, *fate](256),
 		cleanups:  newBounded[dump.SpanID, capture.PanicKey](cfg.Remember),
 		watches:   newBounded[dump.SpanID, *watchList](4 * cfg.Remember),
 		turn:      make(chan struct{}, 1),
@@ -326,14 +339,29 @@ func (e *Exporter) Replace(next *Exporter) {
 
 // current returns the Exporter that does the work now.
 func (e *Exporter) current() *Exporter {
-	for e != nil {
-		next := e.successor.Load()
-		if next == nil {
-			break
-		}
-		e = next
+	if e == nil {
+		return nil
 	}
-	return e
+	next := e.successor.Load()
+	if next == nil {
+		return e
+	}
+	if next.successor.Load() == nil {
+		return next
+	}
+	return e.shorten()
+}
+
+// shorten is current after several replacements. It leaves out those between, which
+// would be kept for ever otherwise.
+func (e *Exporter) shorten() *Exporter {
+	first := e.successor.Load()
+	last := first
+	for next := last.successor.Load(); next != nil; next = last.successor.Load() {
+		last = next
+	}
+	e.successor.CompareAndSwap(first, last)
+	return last
 }
 
 // Flush waits until the dumps that were begun before are stored or given up,
@@ -349,8 +377,8 @@ func (e *Exporter) Flush(ctx context.Context) error {
 
 // Shutdown makes no more dumps, waits until those that were begun are stored or
 // given up, or until ctx is done, and ends the background goroutines. What is
-// not stored by then is dropped; the error says how much. It does not wait for a
-// spool to deliver, and does not shut the store down: that comes
+// not stored by then is dropped; the error says how much. For a spool to deliver
+// it waits only as far as Config.Drain does. It does not shut the store down: that comes
 // afterwards. Spans go on through the processors. A second Shutdown does nothing.
 func (e *Exporter) Shutdown(ctx context.Context) error {
 	if e == nil {
@@ -372,9 +400,50 @@ func (e *Exporter) Shutdown(ctx context.Context) error {
 	case <-ctx.Done(): // a store that does not return
 		err = errors.Join(err, ctx.Err())
 	}
-	e.endSpans()
+	err = errors.Join(err, e.drain(ctx))
+	e.closeSpans()
 	e.telemetry.shutdown(ctx)
 	return err
+}
+
+// drain has the store deliver what it holds.
+func (e *Exporter) drain(ctx context.Context) (err error) {
+	if e.cfg.Drain == nil {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		defer func() {
+			if r := recover(); r != nil {
+				e.stats.contained()
+				err = errors.New("panic in the sink: " + printable(r))
+			}
+			done <- err
+		}()
+		err = e.cfg.Drain(ctx)
+	}()
+	select {
+	case err = <-done:
+		return err
+	case <-ctx.Done():
+	}
+	// What heeds its context gets the chance to say what happened.
+	t := time.NewTimer(grace)
+	defer t.Stop()
+	select {
+	case err = <-done:
+		return err
+	case <-t.C:
+		return ctx.Err()
+	}
+}
+
+// closeSpans ends the dumps' own spans that wait for a delivery. None will wait
+// any more.
+func (e *Exporter) closeSpans() {
+	defer e.contain("ending a span")
+	e.deliveries.close()
 }
 
 // endSpans ends the dumps' own spans that wait for a delivery.

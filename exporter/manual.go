@@ -109,8 +109,7 @@ func (e *Exporter) panicking(ctx context.Context, began Mark, dies bool) {
 	}
 	span := trace.SpanFromContext(ctx)
 	ro, _ := span.(sdktrace.ReadOnlySpan)
-	f := e.newPanic(span.SpanContext(), ro, key, dies)
-	f.mark = began
+	f := e.newPanic(span.SpanContext(), ro, key, began, dies)
 	f.event.Watches = watchesOf(ctx).watches()
 	rec := e.recordOf(f)
 	if rec != nil {
@@ -119,11 +118,9 @@ func (e *Exporter) panicking(ctx context.Context, began Mark, dies bool) {
 	if !f.dying {
 		return
 	}
-	if rec == nil {
-		rec = &record{}
-	}
-	e.flush(rec, e.own.list()...)
+	e.flush(f, e.own.list()...)
+	f.goesOn()
 	if !dies {
-		e.survived(&f.place)
+		e.survived(f)
 	}
 }

@@ -42,6 +42,7 @@ func NewMark() Mark { return Mark(lastMark.Load() + 1) }
 type record struct {
 	ref       Ref // where its dump is; the zero ID: it has none, because it is excluded
 	similar   bool
+	dying     bool                 // it was made before the process dies
 	attrs     []attribute.KeyValue // for a span; nil: those of ref
 	at        time.Time
 	number    Mark
@@ -54,13 +55,13 @@ type record struct {
 	where     dump.Location     // of a panic
 	link      trace.SpanContext // the dump's own span
 
-	done        chan struct{} // closed when the dump is stored or lost
-	seen        atomic.Int64  // when it was last seen, in Unix nanoseconds
-	told        atomic.Bool   // a further sighting has it
-	broken      atomic.Bool   // no dump was made after all
-	stored      atomic.Bool   // the store has it
-	forwarded   atomic.Bool   // its upload was tried before the process dies
-	flushBroken atomic.Bool   // flushing spans for it took too long once
+	done      chan struct{} // closed when the dump is stored or lost
+	seen      atomic.Int64  // when it was last seen, in Unix nanoseconds
+	told      atomic.Bool   // a further sighting has it
+	broken    atomic.Bool   // no dump was made after all
+	stored    atomic.Bool   // the store has it
+	lost      atomic.Bool   // the store does not have it and never will
+	forwarded atomic.Bool   // its upload was tried before the process dies
 
 	slot int // in the memory's ring
 }

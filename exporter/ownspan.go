@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,12 +58,19 @@ type ownSpans struct {
 	tracer    trace.Tracer
 	resources sync.Map // trace.SpanID of a live own span → *sdkresource.Resource
 
-	mu    sync.Mutex
-	nexts atomic.Pointer[[]sdktrace.SpanProcessor]
+	nexts atomic.Pointer[nexts]
+}
+
+// nexts are the processors that own spans go to. An Exporter and those that it
+// has replaced share them: one that is shut down gets spans from none of them.
+type nexts struct {
+	mu   sync.Mutex
+	list atomic.Pointer[[]sdktrace.SpanProcessor]
 }
 
 func newOwnSpans() *ownSpans {
 	o := &ownSpans{}
+	o.nexts.Store(&nexts{})
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithSampler(sdktrace.AlwaysSample()),
 		// The resource is that of the failing span; see OnEnd.
@@ -75,37 +83,53 @@ func newOwnSpans() *ownSpans {
 }
 
 func (o *ownSpans) add(p sdktrace.SpanProcessor) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	list := append([]sdktrace.SpanProcessor(nil), o.list()...)
-	list = append(list, p)
-	o.nexts.Store(&list)
+	o.change(func(list []sdktrace.SpanProcessor) []sdktrace.SpanProcessor { return append(list, p) })
 }
 
 func (o *ownSpans) remove(p sdktrace.SpanProcessor) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var list []sdktrace.SpanProcessor
-	removed := false
-	for _, q := range o.list() {
-		if q == p && !removed {
-			removed = true
-			continue
+	o.change(func(list []sdktrace.SpanProcessor) []sdktrace.SpanProcessor {
+		if i := slices.Index(list, p); i >= 0 {
+			return slices.Delete(list, i, i+1)
 		}
-		list = append(list, q)
-	}
-	o.nexts.Store(&list)
+		return list
+	})
 }
 
-// adopt adds the processors of old.
+// change sets the processors to what f makes of a copy.
+func (o *ownSpans) change(f func([]sdktrace.SpanProcessor) []sdktrace.SpanProcessor) {
+	for {
+		ns := o.nexts.Load()
+		ns.mu.Lock()
+		if o.nexts.Load() != ns { // others took its place meanwhile
+			ns.mu.Unlock()
+			continue
+		}
+		list := f(slices.Clone(ns.all()))
+		ns.list.Store(&list)
+		ns.mu.Unlock()
+		return
+	}
+}
+
+// adopt shares the processors of old from now on, and adds its own to them.
 func (o *ownSpans) adopt(old *ownSpans) {
-	for _, p := range old.list() {
+	shared, mine := old.nexts.Load(), o.nexts.Load()
+	if shared == mine {
+		return
+	}
+	mine.mu.Lock()
+	o.nexts.Store(shared)
+	list := mine.all()
+	mine.mu.Unlock()
+	for _, p := range list {
 		o.add(p)
 	}
 }
 
-func (o *ownSpans) list() []sdktrace.SpanProcessor {
-	if p := o.nexts.Load(); p != nil {
+func (o *ownSpans) list() []sdktrace.SpanProcessor { return o.nexts.Load().all() }
+
+func (ns *nexts) all() []sdktrace.SpanProcessor {
+	if p := ns.list.Load(); p != nil {
 		return *p
 	}
 	return nil
@@ -171,7 +195,7 @@ func (o *ownSpans) start(at time.Time, rec *record, sc trace.SpanContext, res *s
 
 // outcome is how a dump ended.
 type outcome struct {
-	size   int64
+	size   int64  // of what was stored
 	reason string // "" if it was stored
 	err    error
 }

@@ -77,8 +77,9 @@ func (p *Processor) OnEnd(s sdktrace.ReadOnlySpan) {
 		out, end := e.failing(s)
 		p.next.OnEnd(out)
 		if end != nil {
-			e.flush(end.rec, p.next)
-			e.survived(&end.place)
+			e.flush(end, p.next)
+			end.goesOn()
+			e.survived(end)
 		}
 		return
 	}
@@ -94,10 +95,7 @@ func (p *Processor) Shutdown(ctx context.Context) error {
 	e := p.exporter.current()
 	e.waitALittle(ctx)
 	e.endSpans()
-	p.exporter.own.remove(p.next)
-	if e != p.exporter {
-		e.own.remove(p.next)
-	}
+	e.own.remove(p.next) // and of all that e has replaced
 	return p.next.Shutdown(ctx)
 }
 
@@ -120,9 +118,9 @@ func (e *Exporter) waitALittle(ctx context.Context) {
 }
 
 // failing looks into a span that may have failed and returns it as it is to go
-// on. If the process is about to die it also returns what for, and the spans
+// on. If the process is about to die it also returns what of, and the spans
 // must be flushed.
-func (e *Exporter) failing(s sdktrace.ReadOnlySpan) (out sdktrace.ReadOnlySpan, end *death) {
+func (e *Exporter) failing(s sdktrace.ReadOnlySpan) (out sdktrace.ReadOnlySpan, end *failure) {
 	out = s
 	defer e.contain("looking into a span")
 	if s.InstrumentationScope().Name == scopeName || e.closed.Load() {
@@ -156,15 +154,9 @@ func (e *Exporter) ignored() bool {
 	return false
 }
 
-// death is a panic that is about to end the process.
-type death struct {
-	rec   *record
-	place place
-}
-
 // panicked handles a span that a panic ended.
-func (e *Exporter) panicked(s sdktrace.ReadOnlySpan, key capture.PanicKey, list *watchList) (sdktrace.ReadOnlySpan, *death) {
-	f := e.newPanic(s.SpanContext(), s, key, false)
+func (e *Exporter) panicked(s sdktrace.ReadOnlySpan, key capture.PanicKey, list *watchList) (sdktrace.ReadOnlySpan, *failure) {
+	f := e.newPanic(s.SpanContext(), s, key, 0, false)
 	f.ended = true
 	f.event.Watches = list.watches()
 	if info, ok := panicEventOf(s); ok {
@@ -180,10 +172,7 @@ func (e *Exporter) panicked(s sdktrace.ReadOnlySpan, key capture.PanicKey, list 
 	if !f.dying {
 		return out, nil
 	}
-	if rec == nil {
-		rec = &record{} // the span must get out all the same
-	}
-	return out, &death{rec, f.place}
+	return out, f // with a dump or without, the span must get out
 }
 
 // errored handles a span that ended with status Error.
@@ -209,8 +198,11 @@ func (e *Exporter) errored(s sdktrace.ReadOnlySpan, list *watchList) sdktrace.Re
 func (e *Exporter) recordOf(f *failure) *record {
 	rec := e.memory.find(&f.sighting)
 	if rec != nil && f.dying && rec.hasDump() {
-		e.await(rec)
-		if rec.broken.Load() {
+		switch {
+		case e.await(rec, f.until):
+			e.memory.drop(rec)
+			rec = nil
+		case rec.broken.Load():
 			rec = nil
 		}
 	}

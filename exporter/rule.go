@@ -317,22 +317,40 @@ const (
 )
 
 // drop reports whether the rules leave f out. If that depends on what is not
-// known before phase one, they do not yet.
-func (e *Exporter) drop(f *failure) bool {
+// known before phase one, they do not yet. all says that they leave out every
+// failure with the same fingerprint: nothing decided that another one may have
+// otherwise.
+func (e *Exporter) drop(f *failure) (drop, all bool) {
+	all = true
 	for i := range e.rules {
 		r := &e.rules[i]
-		applies := yes
+		applies, alike := yes, true
 		for j := range r.conds {
-			if applies = min(applies, e.holds(&r.conds[j], f)); applies == no {
+			c := &r.conds[j]
+			holds := e.holds(c, f)
+			if holds == no && c.alike() {
+				applies, alike = no, true // whatever else
 				break
 			}
+			applies, alike = min(applies, holds), alike && c.alike()
 		}
+		all = all && alike
 		switch applies {
 		case yes:
-			return r.action == ruleDrop
+			return r.action == ruleDrop, all
 		case maybe:
-			return false
+			return false, false
 		}
+	}
+	return false, false
+}
+
+// alike reports whether the condition holds for all failures with one
+// fingerprint or for none.
+func (c *condition) alike() bool {
+	switch c.key {
+	case ruleTrigger, ruleError, ruleSpan, ruleKind, ruleScope, ruleService, rulePackage:
+		return true
 	}
 	return false
 }
@@ -415,7 +433,13 @@ func attributeOf(f *failure, name string) (string, bool) {
 }
 
 // unwanted reports whether the configuration leaves f out, as far as it is
-// known by now.
-func (e *Exporter) unwanted(f *failure) bool {
-	return !f.fresh && (e.exclude.matchAny(f.chain) || e.sentinels.match(f) || e.drop(f))
+// known by now, and whether it then leaves out all failures with the same fingerprint.
+func (e *Exporter) unwanted(f *failure) (unwanted, all bool) {
+	switch {
+	case f.fresh:
+		return false, false
+	case e.exclude.matchAny(f.chain), e.sentinels.match(f):
+		return true, true
+	}
+	return e.drop(f)
 }

@@ -479,3 +479,34 @@ func TestSampledOutSpans(t *testing.T) {
 		t.Errorf("stats %+v", st)
 	}
 }
+
+// A verdict after phase one holds for failures like that one only as far as the
+// rules decide by what makes them alike.
+func TestRulesThatDecideAfterPhaseOne(t *testing.T) {
+	for _, tt := range []struct {
+		rules string
+		dumps int // of a failure of prod, after one of test
+		calls int64
+	}{
+		{"drop error=*errors.errorString", 0, 1},
+		{"drop error=*errors.errorString attr.tenant=test", 1, 2},
+		{"keep attr.tenant=prod;drop error=*errors.errorString", 1, 2},
+		{"keep attr.tenant=prod span=other;drop error=*errors.errorString", 0, 1},
+		{"drop error=*errors.errorString message=boom*", 0, 2},
+	} {
+		t.Run(tt.rules, func(t *testing.T) {
+			h, _ := newStormHarness(t, func(c *Config) { c.Rules = mustRules(t, strings.Split(tt.rules, ";")...) })
+			for _, tenant := range []string{"test", "prod"} {
+				serve(func() {
+					_, s := h.tracer.Start(context.Background(), "s", trace.WithAttributes(attribute.String("tenant", tenant)))
+					defer s.End()
+					panic(custom{errBoom}) // what it wraps is known after phase one only
+				})
+			}
+			h.wantDumps(tt.dumps)
+			if n := h.spy.calls.Load(); n != tt.calls {
+				t.Errorf("%d captures, want %d", n, tt.calls)
+			}
+		})
+	}
+}

@@ -52,7 +52,8 @@ type Stats struct {
 	// Stored counts the dumps that the store has accepted.
 	Stored map[dump.Trigger]uint64
 	// Lost counts the failures whose dump was not made or not stored, by
-	// reason: one of the Drop and Fail constants.
+	// reason: one of the Drop and Fail constants. With FailTimeout the dump may be
+	// in the store all the same: a Put that was left behind may still get there.
 	Lost map[string]uint64
 	// Suppressed counts the failures that got no dump of their own because there
 	// were enough, by reason: one of the Suppressed constants.
@@ -109,18 +110,27 @@ type counters struct {
 	mu sync.Mutex
 	m  map[tally]uint64
 	s  Stats // what is not in m
+	// also, if set, gets what is added to m.
+	also func(n uint64, t tally)
 }
 
 func (c *counters) add(n uint64, t tally) {
+	if also := c.addTo(n, &t); also != nil {
+		also(n, t)
+	}
+}
+
+func (c *counters) addTo(n uint64, t *tally) (also func(uint64, tally)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.m == nil {
 		c.m = make(map[tally]uint64)
 	}
-	if _, ok := c.m[t]; !ok && len(c.m) >= maxTallies {
+	if _, ok := c.m[*t]; !ok && len(c.m) >= maxTallies {
 		t.reason = "other"
 	}
-	c.m[t] += n
+	c.m[*t] += n
+	return c.also
 }
 
 func (c *counters) lost(reason string, t dump.Trigger) { c.add(1, tally{countLost, reason, t}) }
@@ -158,6 +168,14 @@ func (c *counters) ended(t dump.Trigger, res outcome) {
 func (c *counters) tallies() map[tally]uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return maps.Clone(c.m)
+}
+
+// handOver returns what was counted in m. What is added from then on goes to also.
+func (c *counters) handOver(also func(n uint64, t tally)) map[tally]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.also = also
 	return maps.Clone(c.m)
 }
 

@@ -56,6 +56,7 @@ type family struct {
 
 // given is a dump as it is given to failures that are like its own.
 type given struct {
+	rec   *record
 	ref   Ref
 	attrs []attribute.KeyValue
 	link  trace.SpanContext
@@ -68,7 +69,7 @@ type given struct {
 
 func newGiven(rec *record, where dump.Location, at time.Time) *given {
 	return &given{
-		ref: rec.ref, link: rec.link, where: where, at: at,
+		rec: rec, ref: rec.ref, link: rec.link, where: where, at: at,
 		attrs: append(rec.ref.Attributes(), AttrDumpSimilar.Bool(true)),
 	}
 }
@@ -184,7 +185,7 @@ type ending uint8
 const (
 	endDump     ending = iota // there is a dump
 	endExcluded               // phase one has shown that it is excluded
-	endFailed                 // there is none
+	endFailed                 // there is none, nor does that say anything of others
 	endIdle                   // there is none, and phase one was not begun
 )
 
@@ -198,6 +199,9 @@ func (s *families) done(a *admission, end ending, g *given, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f.capture, f.pending = false, nil
+	if end == endDump && g.rec != nil && g.rec.lost.Load() { // meanwhile; lost will not be called any more
+		end = endFailed
+	}
 	switch end {
 	case endDump:
 		g.missed, g.since = a.missed, a.since
@@ -220,16 +224,17 @@ func (f *family) untold(missed uint64, since time.Time) {
 	}
 }
 
-// lost says that the dump is lost. The next failure like it may have one.
-func (s *families) lost(f *family, id dump.ID) {
-	if f == nil {
-		return
-	}
+// lost says that a dump is lost. The next failure may have one of each kind that
+// referred to it, which may be several: a dump of a failure that changed
+// on its way up is that of both kinds.
+func (s *families) lost(id dump.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if g := f.latest; g != nil && g.ref.ID == id {
-		f.latest = nil
-		f.untold(g.missed, g.since)
+	for _, f := range s.m {
+		if g := f.latest; g != nil && g.ref.ID == id {
+			f.latest = nil
+			f.untold(g.missed, g.since)
+		}
 	}
 }
 

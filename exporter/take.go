@@ -34,7 +34,11 @@ type failure struct {
 	// place is where it comes from; see [Exporter.locate].
 	place   place
 	located bool
-	event   capture.Event
+	// Of a panic that is about to end the process: by when its dump must be safe, and
+	// by when it must go on.
+	fate       *fate
+	until, end time.Time
+	event      capture.Event
 	// fresh asks for a dump whether or not one was made of the same.
 	fresh             bool
 	name, description string
@@ -54,13 +58,13 @@ func newFailure(trigger dump.Trigger, sc trace.SpanContext, span sdktrace.ReadOn
 	return f
 }
 
-// newPanic returns the panic that is under way. dies says that nobody will
-// recover from it.
-func (e *Exporter) newPanic(sc trace.SpanContext, span sdktrace.ReadOnlySpan, key capture.PanicKey, dies bool) *failure {
+// newPanic returns the panic that is under way. began is when the request or goroutine
+// did, zero if unknown; dies says that nobody will recover from it.
+func (e *Exporter) newPanic(sc trace.SpanContext, span sdktrace.ReadOnlySpan, key capture.PanicKey, began Mark, dies bool) *failure {
 	f := newFailure(dump.TriggerPanic, sc, span, time.Now())
 	f.place, f.located = e.stacks.panicked(), true
-	f.panicking, f.key, f.raised = true, key, f.place.raised
-	f.dying = dies || e.dies(&f.place)
+	f.panicking, f.key, f.raised, f.mark = true, key, f.place.raised, began
+	e.judge(f, dies)
 	f.chain, f.complete = panicChain(capture.PanicValue())
 	f.messages = messagesOf(f.chain)
 	return f
@@ -102,7 +106,7 @@ func (e *Exporter) take(f *failure) (*record, error) {
 		return nil, errShutdown
 	}
 	defer e.phases.done()
-	if e.unwanted(f) {
+	if unwanted, _ := e.unwanted(f); unwanted {
 		return e.leaveOut(f), errExcluded
 	}
 	var a admission
@@ -128,18 +132,21 @@ func (e *Exporter) take(f *failure) (*record, error) {
 	}
 	wait := e.cfg.Pause
 	if f.dying {
-		wait = e.cfg.Timeout
+		wait = atMost(e.cfg.Timeout, f.until)
 	}
 	j, rec, err := e.phase(f, &a, wait)
+	if j == nil && f.dying && rec != nil && rec.hasDump() {
+		// The failure's dump is waiting to be written, and nobody else will see
+		// to that any more.
+		if e.await(rec, f.until) {
+			e.memory.drop(rec)
+			j, rec, err = e.phase(f, &a, atMost(e.cfg.Timeout, f.until))
+		}
+	}
 	switch {
 	case j == nil:
-		if f.dying && rec != nil && rec.hasDump() {
-			// The failure's dump is waiting to be written, and nobody else will see
-			// to that any more.
-			e.await(rec)
-		}
 	case f.dying:
-		e.writeNow(j)
+		e.writeNow(j, f.until)
 	default:
 		e.enqueue(j)
 	}
@@ -254,8 +261,10 @@ func (e *Exporter) phase(f *failure, a *admission, wait time.Duration) (j *job, 
 	e.stats.paused(snap.Pause())
 	e.telemetry.paused(f.trigger, snap.Pause())
 	f.learn(firstTree(snap.Reason()))
-	if e.unwanted(f) {
-		end = endExcluded
+	if unwanted, all := e.unwanted(f); unwanted {
+		if all {
+			end = endExcluded
+		}
 		why = outcome{reason: outcomeExcluded, err: errExcluded}
 		return nil, e.leaveOut(f), errExcluded
 	}
@@ -287,7 +296,7 @@ func (e *Exporter) recognise(f *failure, rec *record, failing dump.Location) *re
 // to failures like it.
 func (e *Exporter) join(f *failure, known *record, g **given, end *ending) *record {
 	e.stats.joined(f.trigger)
-	if known.hasDump() && !known.similar {
+	if known.hasDump() && !known.similar && !known.lost.Load() {
 		*g, *end = newGiven(known, known.where, e.now()), endDump
 	}
 	return known
@@ -296,6 +305,7 @@ func (e *Exporter) join(f *failure, known *record, g **given, end *ending) *reco
 // unmake takes back what was said of a dump that is not made after all.
 func (e *Exporter) unmake(f *failure, rec *record, why outcome) {
 	rec.broken.Store(true)
+	rec.lost.Store(true)
 	if !f.panicking && !f.fresh {
 		e.memory.drop(rec)
 	}
@@ -411,6 +421,7 @@ func (e *Exporter) newRecord(f *failure) *record {
 		panicking: f.panicking,
 		key:       f.key,
 		messages:  f.messages,
+		dying:     f.dying,
 		link:      e.own.newContext(),
 		done:      make(chan struct{}),
 	}

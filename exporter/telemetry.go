@@ -40,7 +40,7 @@ type telemetry struct {
 	// before is what former Exporters have counted that this one has replaced:
 	// counters must not fall.
 	before map[tally]uint64
-	// replaced is set once another one counts on.
+	// replaced is set once another one counts on. replacing protects it as well.
 	replaced bool
 }
 
@@ -203,8 +203,8 @@ type recorder struct {
 }
 
 // open makes the instruments.
-func (t *telemetry) open() *recorder {
-	r := &recorder{}
+func (t *telemetry) open() (r *recorder) {
+	r = &recorder{} // also if the provider panics
 	defer t.e.contain("making metrics")
 	m := t.provider.Meter(scopeName)
 	failed := func(err error) {
@@ -311,9 +311,13 @@ func (t *telemetry) observe(r *recorder, o metric.Observer) {
 
 // totals returns what this Exporter and those before it have counted.
 func (t *telemetry) totals() map[tally]uint64 {
-	m := t.e.stats.tallies()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.sum(t.e.stats.tallies())
+}
+
+// sum adds to m what former Exporters have counted.
+func (t *telemetry) sum(m map[tally]uint64) map[tally]uint64 {
 	if m == nil {
 		m = make(map[tally]uint64)
 	}
@@ -327,21 +331,41 @@ func (t *telemetry) totals() map[tally]uint64 {
 // the instruments back.
 func (t *telemetry) close(r *recorder) {
 	defer t.e.contain("closing metrics")
-	if next := t.e.current(); next != t.e {
-		totals := t.totals()
-		replacing.Lock()
-		t.replaced = true
-		next.telemetry.mu.Lock()
-		if next.telemetry.before == nil {
-			next.telemetry.before = make(map[tally]uint64)
-		}
-		for k, n := range totals {
-			next.telemetry.before[k] += n
-		}
-		next.telemetry.mu.Unlock()
-		replacing.Unlock()
+	if t.e.current() != t.e {
+		t.handOver()
 	}
 	if r.registration != nil {
 		_ = r.registration.Unregister()
 	}
+}
+
+// handOver hands the counts over to the next Exporter. What is counted from then
+// on, because a dump took longer than the shutdown waited, goes there as well.
+func (t *telemetry) handOver() {
+	replacing.Lock()
+	defer replacing.Unlock()
+	t.mu.Lock()
+	totals := t.sum(t.e.stats.handOver(t.inherit))
+	t.replaced = true
+	t.mu.Unlock()
+	for k, n := range totals {
+		t.inherit(n, k)
+	}
+}
+
+// inherit counts for the Exporter that counts now.
+func (t *telemetry) inherit(n uint64, k tally) {
+	for {
+		t = t.e.current().telemetry
+		t.mu.Lock()
+		if !t.replaced {
+			break
+		}
+		t.mu.Unlock() // by yet another one
+	}
+	defer t.mu.Unlock()
+	if t.before == nil {
+		t.before = make(map[tally]uint64)
+	}
+	t.before[k] += n
 }

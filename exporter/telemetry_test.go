@@ -112,7 +112,7 @@ func TestMetrics(t *testing.T) {
 		"coredumpy.suppressed{dump.trigger=error_span,reason=excluded}":        1,
 		"coredumpy.capture.pause{dump.trigger=error_span}":                     2,
 		"coredumpy.capture.pause{dump.trigger=panic}":                          1,
-		"coredumpy.dump.size{dump.trigger=error_span}":                         2,
+		"coredumpy.dump.size{dump.trigger=error_span}":                         1,
 		"coredumpy.dump.size{dump.trigger=panic}":                              1,
 		"coredumpy.dump.duration{dump.outcome=stored,dump.trigger=error_span}": 1,
 		"coredumpy.dump.duration{dump.outcome=stored,dump.trigger=panic}":      1,
@@ -377,4 +377,8 @@ func TestHealthySpansRecordNothing(t *testing.T) {
 	h.flush()
 	got, _ := collectMetrics(t, reader)
 	got.want(t, collected{"coredumpy.queue.length{}": 0, "coredumpy.queue.bytes{}": 0})
+}
+
+func panickingMeters() metric.MeterProvider {
+	return meters{noop.NewMeterProvider(), func() metric.Meter { panic("meter") }}
 }

@@ -70,12 +70,14 @@ func (e *Exporter) free(j *job) {
 // It does not block. If the background takes no more, the job is settled.
 func (e *Exporter) enqueue(j *job) {
 	e.gate.RLock()
-	defer e.gate.RUnlock()
-	if e.ended {
-		e.abandon(j)
-		return
+	ended := e.ended
+	if !ended {
+		e.queue <- j
 	}
-	e.queue <- j
+	e.gate.RUnlock()
+	if ended {
+		e.abandon(j) // calls processors, so not under the lock
+	}
 }
 
 // The background is two goroutines, one that encodes and one that stores, so
@@ -89,7 +91,7 @@ func (e *Exporter) encodeAll() {
 	for {
 		select {
 		case j := <-e.queue:
-			if e.encodeOne(j, e.cfg.PutTimeout) {
+			if e.encodeOne(j, e.cfg.Timeout+e.cfg.PutTimeout) {
 				e.encoded <- j // has room for as many as there are places
 			}
 		case <-e.stop:
@@ -126,36 +128,37 @@ func (e *Exporter) abandon(j *job) {
 }
 
 // writeNow writes a dump of a dying process, and waits as long for those that
-// came before as there is time left.
-func (e *Exporter) writeNow(j *job) {
+// came before as there is time left. It is done at the given time.
+func (e *Exporter) writeNow(j *job, until time.Time) {
 	limit := e.cfg.Timeout + e.cfg.DyingPutTimeout
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), atMost(limit, until))
 	defer cancel()
 	// Several goroutines may die at once. To encode takes memory, so they take
-	// turns, but no longer than they have time.
-	turn := enter(e.last, limit)
-	encoded := e.encodeOne(j, e.cfg.DyingPutTimeout)
-	if turn {
-		leave(e.last)
+	// turns. Who has no time left for that has no dump.
+	if !enter(e.last, atMost(limit, until)) {
+		j.snap.Release()
+		e.settle(j, outcome{reason: FailTimeout, err: errors.New("dumps of other panics that end the process took too long")})
+		return
 	}
+	encoded := e.encodeOne(j, atMost(limit, until))
+	leave(e.last)
 	if encoded {
-		e.storeOne(j, e.cfg.DyingPutTimeout)
-		e.forward(j.rec)
+		e.storeOne(j, atMost(e.cfg.DyingPutTimeout, until))
+		e.forward(j.rec, until)
 	}
 	_ = e.jobs.wait(ctx)
 }
 
 // encodeOne runs phase two. It reports whether there is something to store;
 // otherwise the job is settled. Config.Timeout is for reading memory; to write
-// what was read takes longer, so there is more time until the job is left behind.
-func (e *Exporter) encodeOne(j *job, more time.Duration) bool {
+// what was read takes longer, so limit, after which the job is left behind, is longer.
+func (e *Exporter) encodeOne(j *job, limit time.Duration) bool {
 	if e.blocked(j) {
 		j.snap.Release()
 		return false
 	}
 	var data []byte
 	var err error
-	limit := e.cfg.Timeout + more
 	if !e.within(limit, func(ctx context.Context) { data, err = e.encode(ctx, j) }) {
 		e.lateJob(j, "encoded", limit)
 		return false
@@ -177,7 +180,7 @@ func (e *Exporter) storeOne(j *job, limit time.Duration) {
 	}
 	id := j.rec.ref.Identity
 	src := bytes.NewReader(j.data)
-	if e.spool != nil && j.span != nil {
+	if e.cfg.Deliveries && j.span != nil {
 		e.deliveries.expect(id.ID)
 	}
 	var panicked bool
@@ -186,8 +189,10 @@ func (e *Exporter) storeOne(j *job, limit time.Duration) {
 		e.lateJob(j, "stored in "+e.storeName(), limit)
 		return
 	}
-	res := outcome{size: src.Size(), err: err}
+	res := outcome{err: err}
 	switch {
+	case err == nil:
+		res.size = src.Size()
 	case panicked:
 		res.reason = FailSinkPanic
 	case errors.Is(err, context.DeadlineExceeded):
@@ -328,7 +333,8 @@ func (e *Exporter) settle(j *job, res outcome) {
 		j.rec.stored.Store(true)
 	} else {
 		e.deliveries.forget(ref.ID)
-		e.families.lost(j.family, ref.ID)
+		j.rec.lost.Store(true)
+		e.families.lost(ref.ID)
 		e.trouble.report(res.reason, "dump %s of trace %s is lost: %s", ref.ID, ref.TraceID, printable(res.err))
 	}
 	e.endOwn(j, res)
@@ -349,7 +355,7 @@ func (e *Exporter) endOwn(j *job, res outcome) {
 	if j.span == nil {
 		return
 	}
-	if res.reason == "" && e.spool != nil {
+	if res.reason == "" && e.cfg.Deliveries {
 		e.holdOwn(j, res)
 		return
 	}

@@ -73,7 +73,7 @@ func TestSinkThatFails(t *testing.T) {
 			default:
 			}
 			own := h.own()
-			if len(own) != 2 || value(own[0], AttrDumpOutcome) != "failed" || own[0].Status.Code != codes.Error || !strings.Contains(own[0].Status.Description, tt.reason) {
+			if len(own) != 2 || value(own[0], AttrDumpOutcome) != "failed" || own[0].Status.Code != codes.Error || value(own[0], AttrDumpSize) != "" || !strings.Contains(own[0].Status.Description, tt.reason) {
 				t.Errorf("own spans %+v", own)
 			}
 		})

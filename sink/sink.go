@@ -44,7 +44,7 @@ var ErrNotFound = errors.New("dump not found")
 //
 // A Sink that holds something open for its whole life, or works in the
 // background, also has a method Shutdown(context.Context) error, after which
-// it must not be used. Those in this module do not.
+// it must not be used. [Shutdown] calls it where there is one.
 type Sink interface {
 	// Put stores what src holds as the dump id. It reads src before it
 	// returns and not after, possibly more than once.

@@ -37,7 +37,8 @@ var _ sink.Router = (*fallback)(nil)
 // primary is down.
 //
 // While primary works, or has been failing for less than after, Put stores there
-// and returns its error, so that a spool in front keeps the dump and tries again.
+// and returns its error, so that a spool in front keeps the dump and tries again;
+// the error's [sink.RetryAfter] ends at the latest when the fallback may take over.
 // When all Puts to it have failed for that long, the fallback takes over: it gets
 // the dumps, and the primary gets one a minute (less often, if it said so by
 // [sink.RetryAfter]), with half of the Put's time but 30 s at most, until it takes
@@ -72,8 +73,11 @@ func (f *fallback) Put(ctx context.Context, id dump.Identity, src sink.Source) e
 			return nil
 		}
 		failures = append(failures, failure{f.primary, err})
-		if ctx.Err() != nil || !sink.IsPermanent(err) && !f.down(time.Now()) {
-			return err
+		left, down := f.due(time.Now())
+		if ctx.Err() != nil || !sink.IsPermanent(err) && !down {
+			// Who waits as long as the primary wishes would never find the
+			// fallback.
+			return sink.LimitRetryAfter(err, left)
 		}
 	}
 	err := f.second.Put(ctx, id, src)
@@ -118,11 +122,15 @@ func (f *fallback) isDown(now time.Time) bool {
 	return !f.failing.IsZero() && now.Sub(f.failing) >= f.after
 }
 
-// down reports whether the fallback has taken over.
-func (f *fallback) down(now time.Time) bool {
+// due reports whether the fallback has taken over, or in what time it does if the
+// primary goes on failing.
+func (f *fallback) due(now time.Time) (left time.Duration, down bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.isDown(now)
+	if f.failing.IsZero() {
+		return f.after, false
+	}
+	return f.after - now.Sub(f.failing), f.isDown(now)
 }
 
 // tryPrimary stores in the primary and remembers what that says of it.

@@ -21,12 +21,13 @@ type fallbackTest struct {
 	*testing.T
 	primary, second *fake
 	sink            sink.Sink
+	begun           time.Time
 }
 
 func runFallback(t *testing.T, takeover time.Duration, run func(f *fallbackTest)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		f := &fallbackTest{T: t, primary: newFake("primary"), second: newFake("second")}
+		f := &fallbackTest{T: t, primary: newFake("primary"), second: newFake("second"), begun: time.Now()}
 		f.sink = route.Fallback(f.primary, f.second, takeover)
 		run(f)
 	})
@@ -218,6 +219,41 @@ func TestFallbackRetryAfter(t *testing.T) {
 			f.wantPut("primary", nil)
 		})
 	}
+}
+
+// Who waits as long as the primary wishes finds the fallback nevertheless.
+func TestFallbackBeforeRetryAfter(t *testing.T) {
+	runFallback(t, after, func(f *fallbackTest) {
+		f.primary.fail(sink.WithRetryAfter(errDown, 24*time.Hour))
+		for _, wait := range []time.Duration{0, time.Minute, 2 * time.Minute} {
+			time.Sleep(wait)
+			_, _, err := f.put(f.Context())
+			if got, want := sink.RetryAfter(err), after-time.Since(f.begun); !errors.Is(err, errDown) || got != want {
+				f.Errorf("after %v: %v, to be left alone for %v, want %v", time.Since(f.begun), err, got, want)
+			}
+		}
+		f.primary.fail(sink.WithRetryAfter(errDown, time.Second))
+		_, _, err := f.put(f.Context())
+		if got := sink.RetryAfter(err); got != time.Second {
+			f.Errorf("%v: to be left alone for %v, want 1s", err, got)
+		}
+		f.primary.fail(sink.WithRetryAfter(errDown, 24*time.Hour))
+		_, _, err = f.put(f.Context())
+		time.Sleep(sink.RetryAfter(err))
+		f.wantPut("second", nil)
+
+		// Also if the Put's time was over before it could go on to the fallback.
+		time.Sleep(time.Hour)
+		f.primary.hook = func(ctx context.Context) error {
+			time.Sleep(time.Minute)
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(f.Context(), time.Second)
+		defer cancel()
+		if _, _, err := f.put(ctx); err == nil || sink.RetryAfter(err) != 0 {
+			f.Errorf("%v: to be left alone for %v, want 0", err, sink.RetryAfter(err))
+		}
+	})
 }
 
 // A Put that is broken off says nothing of the store.

@@ -2,7 +2,6 @@ package route
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
@@ -18,7 +17,8 @@ var _ sink.Router = (*fanout)(nil)
 // at once. Put succeeds when all have it. One that fails, or is slow, keeps no
 // other from storing; the error says which have failed and which have not, and the
 // same Put again stores in those that have not got the dump. If only permanent
-// errors are left the dump is where the error says that it is.
+// errors are left the dump is where the error says that it is. An error is partial
+// (see [sink.WithPartial]) if one has the dump at least.
 //
 // URI and String are those of the primary, and the latter names the others, too.
 // Fanout of one store is that store.
@@ -32,11 +32,23 @@ func Fanout(primary sink.Sink, also ...sink.Sink) sink.Sink {
 
 // Put stores the dump in all stores.
 func (f *fanout) Put(ctx context.Context, id dump.Identity, src sink.Source) error {
-	failures := each(f.stores, func(_ int, s sink.Sink) error { return s.Put(ctx, id, src) })
-	stored := slices.DeleteFunc(slices.Clone(f.stores), func(s sink.Sink) bool {
-		return slices.ContainsFunc(failures, func(x failure) bool { return same(x.store, s) })
+	took := make([]bool, len(f.stores))
+	failures := each(f.stores, func(i int, s sink.Sink) error {
+		err := s.Put(ctx, id, src)
+		took[i] = err == nil
+		return err
 	})
-	return join(failures, stored)
+	var stored []sink.Sink
+	for i, s := range f.stores {
+		if took[i] {
+			stored = append(stored, s)
+		}
+	}
+	err := join(failures, stored)
+	if len(stored) > 0 {
+		err = sink.WithPartial(err)
+	}
+	return err
 }
 
 func (f *fanout) URI(id dump.Identity) string { return f.stores[0].URI(id) }

@@ -17,11 +17,13 @@
 //
 // An error names the store that it comes from. It is permanent if that of every
 // store which failed is, and has the longest of their times of
-// [sink.RetryAfter].
+// [sink.RetryAfter]. It is marked with [sink.WithPartial] if other stores have the
+// dump or may be well, so that a spool goes on with other dumps.
 //
 // A spool belongs in front of these, not among them: what they are made of does
 // not tell whether a dump has arrived, and they are no [sink.Forwarder]. A store
-// that panics has failed, and does not take the others down. Shutdown shuts each
+// that panics, or ends its goroutine, has failed, and does not take the others
+// down. Shutdown shuts each
 // store down, once, also one that is in several places.
 package route
 
@@ -67,6 +69,7 @@ func same(a, b sink.Sink) bool {
 func each(stores []sink.Sink, do func(i int, s sink.Sink) error) (failures []failure) {
 	errs := make([]error, len(stores))
 	one := func(i int) {
+		errs[i] = errors.New("the store ended its goroutine") // unless it returns
 		defer func() {
 			if r := recover(); r != nil {
 				errs[i] = fmt.Errorf("the store panicked: %v", r)
@@ -75,10 +78,9 @@ func each(stores []sink.Sink, do func(i int, s sink.Sink) error) (failures []fai
 		errs[i] = do(i, stores[i])
 	}
 	var wg sync.WaitGroup
-	for i := 1; i < len(stores); i++ {
-		wg.Go(func() { one(i) })
+	for i := range stores {
+		wg.Go(func() { one(i) }) // on none of the caller's, which a store may end
 	}
-	one(0)
 	wg.Wait()
 	for i, err := range errs {
 		if err != nil {

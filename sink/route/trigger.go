@@ -22,7 +22,7 @@ var _ sink.Router = (*byTrigger)(nil)
 // ByTrigger returns a Sink that stores a dump in the store that routes has for its
 // trigger, and in def if it has none. The trigger is read from the header of the
 // dump as it is stored; a sealed one shows it, too. What has no header that can be
-// read goes to def.
+// read goes to def. An error of Put is always partial, see [sink.WithPartial].
 //
 // URI is that of def; the Sink is a [sink.Router], which can say more. The default
 // is the first to be read, then the others by the name of their trigger. Without
@@ -54,7 +54,8 @@ func (b *byTrigger) Put(ctx context.Context, id dump.Identity, src sink.Source) 
 	if h, err := dump.ReadHeader(src, src.Size()); err == nil {
 		to = b.to(h.Trigger)
 	}
-	return to.Put(ctx, id, src)
+	// The stores of other triggers may be well.
+	return sink.WithPartial(to.Put(ctx, id, src))
 }
 
 func (b *byTrigger) URI(id dump.Identity) string { return b.def.URI(id) }

@@ -51,7 +51,9 @@ func (s *Sink) explain(ctx context.Context, err error, needs permissions) error 
 	}
 	switch errorCode(err) {
 	case "NoSuchKey", "NotFound":
-		if !isCredentials(err) {
+		// Nothing is missing that a write, or a listing, could ask for: then it
+		// was not the store that answered, but an ingress without one, say.
+		if (needs == mayRead || needs == mayDelete) && !isCredentials(err) {
 			return fmt.Errorf("%w", sink.ErrNotFound)
 		}
 	case "EntityTooLarge", "KeyTooLongError":
@@ -150,6 +152,8 @@ func (s *Sink) answerText(err error, needs permissions) string {
 		return "the store, or a proxy in front of it, takes no request of this size (HTTP 413): raise its limit, or lower multipart_threshold and part_size"
 	case code == "" && status == http.StatusBadRequest && strings.HasPrefix(aws.ToString(s.client.Options().BaseEndpoint), "http:"):
 		return "the store answered HTTP 400, and not as S3 does: if it wants TLS, the endpoint must begin with https://"
+	case status == http.StatusNotFound && (code == "NoSuchKey" || code == "NotFound"):
+		return "the store answered HTTP 404 to a request that asks for nothing which could be missing: check the endpoint, and what stands in front of the store"
 	case code == "":
 		return fmt.Sprintf("the store answered HTTP %d, and not as S3 does: check the endpoint (%v)", status, err)
 	}
@@ -252,6 +256,29 @@ func errorCode(err error) string {
 	code, _ := answer(err)
 	return code
 }
+
+// isPreconditionFailed reports whether an answer says 412, or is S3's with that
+// code, which may come late and then under another status.
+func isPreconditionFailed(err error) bool {
+	status, _ := response(err)
+	return status == http.StatusPreconditionFailed || errorCode(err) == preconditionFailed
+}
+
+// saysPreconditionFailed reports whether an answer has S3's code for 412 in its
+// body. The SDK makes one up out of the status where there is none.
+func saysPreconditionFailed(err error) bool {
+	code, message := answer(err)
+	if code != preconditionFailed {
+		return false
+	}
+	if message != http.StatusText(http.StatusPreconditionFailed) {
+		return true
+	}
+	r := rawResponse(err)
+	return r != nil && r.ContentLength != 0 && strings.Contains(r.Header.Get("Content-Type"), "xml")
+}
+
+const preconditionFailed = "PreconditionFailed"
 
 // isBroken reports whether a connection failed before there was an answer, so
 // that the request may have been carried out.

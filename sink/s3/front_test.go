@@ -323,7 +323,7 @@ func (m *memory) WriteAt(p []byte, off int64) (int, error) {
 // not return soon after.
 func bounded(t *testing.T, timeout time.Duration, fn func(ctx context.Context) error) error {
 	t.Helper()
-	const grace = 15 * time.Second // on a loaded machine; the promise is less than 3
+	const grace = 15 * time.Second // on a loaded machine; the promise is 250 ms
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	result := make(chan error, 1)

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,9 +19,17 @@ const (
 	// abortTimeout is how long parts are being taken away after a failure.
 	abortTimeout = 10 * time.Second
 
-	// lateAbortTimeout is the same after the caller's context has ended, who
-	// then waits for us to return.
-	lateAbortTimeout = 2 * time.Second
+	// lateAbortTimeout is the same after the caller's context has ended. It goes
+	// on in the background then.
+	lateAbortTimeout = 4 * time.Second
+
+	// lateAbortWait is how long a Put waits for that. Its callers want it back
+	// soon after its context has ended.
+	lateAbortWait = 150 * time.Millisecond
+
+	// maxLateAborts is how many of them there are at the same time. The parts
+	// of more are left to the bucket's lifecycle rules.
+	maxLateAborts = 8
 )
 
 // multipart is an upload in parts.
@@ -60,10 +69,6 @@ func (s *Sink) uploadParts(ctx context.Context, key string, src io.ReaderAt, siz
 		}
 	}
 	aerr := u.abort(ctx)
-	if ctx.Err() != nil && aerr == nil {
-		// Parts were cut off under way, and one may have arrived after all.
-		aerr = u.abort(ctx)
-	}
 	if aerr != nil && err != nil {
 		err = fmt.Errorf("%w; and the parts that were sent may still be there: %v", err, aerr) //nolint:errorlint // of what came first
 	}
@@ -185,8 +190,9 @@ func (u *multipart) complete(ctx context.Context) (thereBefore bool, err error) 
 	switch code := errorCode(err); {
 	case err == nil:
 		return false, nil
-	case conditional && code == "PreconditionFailed":
-		return true, nil
+	case conditional && isPreconditionFailed(err):
+		err = s.thereBefore(ctx, u.key, err)
+		return err == nil, err
 	case (code == "NoSuchUpload" || code == "ConditionalRequestConflict" || isBroken(err)) && s.exists(ctx, u.key):
 		// The answer to the first attempt was lost, or another Put of the same
 		// dump was quicker.
@@ -195,15 +201,49 @@ func (u *multipart) complete(ctx context.Context) (thereBefore bool, err error) 
 	return false, s.explain(ctx, err, mayWrite)
 }
 
-// abort takes the parts away, also when the caller's context has ended. What
-// it cannot take away is left to the bucket's lifecycle rules.
+// abort takes the parts away, also when the caller's context has ended: then in
+// the background if it takes long. What it cannot take away is left to the bucket's
+// lifecycle rules.
 func (u *multipart) abort(ctx context.Context) error {
-	timeout := abortTimeout
-	if ctx.Err() != nil {
-		timeout = lateAbortTimeout
+	if ctx.Err() == nil {
+		limited, cancel := context.WithTimeout(ctx, abortTimeout)
+		err := u.abortOnce(limited)
+		cancel()
+		if ctx.Err() == nil {
+			return err
+		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
-	defer cancel()
+	timer := time.NewTimer(u.sink.lateWait)
+	defer timer.Stop()
+	if !u.sink.late.begin(timer.C) {
+		return errors.New("too many are being taken away already")
+	}
+	result := make(chan error, 1)
+	go func() {
+		defer u.sink.late.end()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateAbortTimeout)
+		defer cancel()
+		var err error
+		defer func() {
+			if r := recover(); r != nil { // of an HTTP client that is not ours
+				err = fmt.Errorf("panic: %v", r)
+			}
+			result <- err
+		}()
+		if err = u.abortOnce(ctx); err == nil {
+			// Parts were cut off under way, and one may have arrived after all.
+			err = u.abortOnce(ctx)
+		}
+	}()
+	select {
+	case err := <-result:
+		return err
+	case <-timer.C:
+		return errors.New("they are being taken away")
+	}
+}
+
+func (u *multipart) abortOnce(ctx context.Context) error {
 	_, err := u.sink.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
 		Bucket:   u.sink.bucket(),
 		Key:      u.sink.key(u.key),
@@ -213,4 +253,57 @@ func (u *multipart) abort(ctx context.Context) error {
 		return u.sink.explain(ctx, err, mayAbort)
 	}
 	return nil
+}
+
+// late counts what goes on in the background.
+type late struct {
+	slots chan struct{} // holds an element for each
+
+	mu   sync.Mutex
+	n    int
+	idle chan struct{} // closed when n is 0 again
+}
+
+// begin reports whether one more may begin. It waits for that until the timer
+// has gone off.
+func (l *late) begin(timer <-chan time.Time) bool {
+	select {
+	case l.slots <- struct{}{}:
+	case <-timer:
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.n == 0 {
+		l.idle = make(chan struct{})
+	}
+	l.n++
+	return true
+}
+
+func (l *late) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.n--; l.n == 0 {
+		close(l.idle)
+	}
+	<-l.slots
+}
+
+// wait returns how many are left: 0, or more if the context ends before.
+func (l *late) wait(ctx context.Context) int {
+	l.mu.Lock()
+	n, idle := l.n, l.idle
+	l.mu.Unlock()
+	if n == 0 {
+		return 0
+	}
+	select {
+	case <-idle:
+		return 0
+	case <-ctx.Done():
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.n
+	}
 }

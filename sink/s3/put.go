@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -16,9 +18,11 @@ import (
 
 // Put uploads a dump, and then its marker, see [sink.Sink]. It makes one request
 // for each, and more for a dump of [Config].MultipartThreshold bytes or more: is
-// it there, begin, one per part, complete. A Put that fails leaves no parts
-// behind, as far as the store can still be reached. A dump of more than 5 TiB
-// is a permanent error.
+// it there, begin, one per part, complete. When the store says that an object is
+// there it is asked once more, for something else may have said so. A Put that
+// fails leaves no parts behind, as far as the store can still be reached; after its
+// context has ended that goes on in the background, see [Sink.Shutdown]. A dump
+// of more than 5 TiB is a permanent error.
 func (s *Sink) Put(ctx context.Context, id dump.Identity, src sink.Source) error {
 	if err := s.put(ctx, id, src); err != nil {
 		return fmt.Errorf("storing dump %s in %s: %w", id.ID, s, err)
@@ -88,8 +92,8 @@ func (s *Sink) upload(ctx context.Context, key, contentType, class string, src i
 				s.unconditional.Store(true)
 			}
 			return nil
-		case conditional && errorCode(err) == "PreconditionFailed":
-			return nil // there before
+		case conditional && isPreconditionFailed(err):
+			return s.thereBefore(ctx, key, err)
 		case conditional && errorCode(err) == "NotImplemented":
 			// A dump with the same ID has the same content, so that writing
 			// over it does no harm; it only costs the upload.
@@ -102,6 +106,58 @@ func (s *Sink) upload(ctx context.Context, key, contentType, class string, src i
 			return s.explain(ctx, err, mayWrite)
 		}
 	}
+}
+
+// lookAgain are the pauses before each look for an object that a store says is
+// there. A store in files may take an object away for a moment to replace it by
+// that of a second Put at the same time.
+var lookAgain = []time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond}
+
+// sleep reports whether the context lasts as long.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d == 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// thereBefore looks whether a store is right that says by 412 that there is an
+// object with that key: something in front of it may say 412 for reasons of its
+// own. Then the error is not nil. Who may not ask takes the store's word, but
+// only the store's.
+func (s *Sink) thereBefore(ctx context.Context, key string, refusal error) error {
+	var err error
+	missing := false
+	for _, pause := range lookAgain {
+		if !sleep(ctx, pause) {
+			return ctx.Err()
+		}
+		if err = s.head(ctx, key); err == nil {
+			return nil
+		}
+		status, _ := response(err)
+		if missing = status == http.StatusNotFound; !missing {
+			break
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	switch {
+	case missing:
+		return &explained{"the store answered HTTP 412, as if the object were there, and it is not: check what stands in front of the store", refusal}
+	case saysPreconditionFailed(refusal):
+		return nil
+	}
+	return &explained{fmt.Sprintf("the store answered HTTP 412, but not as S3 does, and cannot be asked whether the object is there: "+
+		"check the endpoint, and what stands in front of the store (%s)", s.text(err, mayRead)), refusal}
 }
 
 // exists reports whether there is an object with that key. Objects appear as a

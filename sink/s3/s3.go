@@ -65,13 +65,23 @@ type Sink struct {
 	// stall is how long a body that is being read may give nothing.
 	stall time.Duration
 
+	// late are the uploads whose parts are being taken away after their Puts have
+	// returned.
+	late late
+
+	// lateWait is how long a Put waits for that.
+	lateWait time.Duration
+
 	// What the store has said that it does not know.
 	unconditional         atomic.Bool // If-None-Match of an upload in one request
 	unconditionalComplete atomic.Bool // If-None-Match when parts become an object
 	noParts               atomic.Bool // uploads in parts at all
 }
 
-var _ sink.Sink = (*Sink)(nil)
+var (
+	_ sink.Sink       = (*Sink)(nil)
+	_ sink.Shutdowner = (*Sink)(nil)
+)
 
 // New returns a Sink for a bucket. It checks the configuration and reads the
 // SDK's shared files and the file of certificates, but sends nothing to the
@@ -101,7 +111,10 @@ func open(ctx context.Context, cfg Config) (*Sink, error) {
 		tagging: settings.tagging,
 		name:    "bucket " + strings.TrimSuffix("s3://"+cfg.Bucket+"/"+settings.prefix, "/"),
 		ranges:  make(chan struct{}, 2*settings.Concurrency),
+		late:    late{slots: make(chan struct{}, maxLateAborts)},
 		stall:   stallTimeout,
+
+		lateWait: lateAbortWait,
 	}
 	if o := client.Options(); o.BaseEndpoint != nil {
 		s.name += " at " + *o.BaseEndpoint
@@ -109,6 +122,15 @@ func open(ctx context.Context, cfg Config) (*Sink, error) {
 		s.name += " in " + o.Region
 	}
 	return s, nil
+}
+
+// Shutdown waits until the parts of uploads are taken away whose Puts were broken
+// off, which takes some seconds at most. The Sink must not be used after it.
+func (s *Sink) Shutdown(ctx context.Context) error {
+	if n := s.late.wait(ctx); n > 0 {
+		return fmt.Errorf("shutting down %s: the parts of %d uploads that were broken off may still be there: %w", s, n, ctx.Err())
+	}
+	return nil
 }
 
 // String describes the store for messages.

@@ -13,11 +13,11 @@ const tripAfter = 5
 type breaker struct {
 	minPause, maxPause time.Duration
 
-	fails   int       // in a row
-	trips   int       // in a row, each doubles the pause
-	until   time.Time // nothing is tried before; zero: closed
-	asked   time.Time // of that, what the destination has asked for
-	probing bool      // one upload tries whether the destination is back
+	fails int       // in a row
+	trips int       // in a row, each doubles the pause
+	until time.Time // nothing is tried before; zero: closed
+	asked time.Time // of that, what the destination has asked for
+	probe *flight   // the upload that tries whether the destination is back, if any
 }
 
 // may reports whether the background may begin an upload, and if not, when it may ask
@@ -29,33 +29,45 @@ func (b *breaker) may(now time.Time) (ok bool, again time.Time) {
 	case now.Before(b.until):
 		return false, b.until
 	}
-	return !b.probing, time.Time{}
+	return b.probe == nil, time.Time{}
 }
 
 // begin notes that the background has begun an upload.
-func (b *breaker) begin() { b.probing = !b.until.IsZero() }
+func (b *breaker) begin(fl *flight) {
+	if !b.until.IsZero() {
+		b.probe = fl
+	}
+}
 
-// end notes that an upload ended without saying anything about the destination.
-func (b *breaker) end() { b.probing = false }
+// end notes that an upload ended, and reports whether it was the one that tries
+// whether the destination is back. By itself this says nothing about the
+// destination. Uploads of the foreground, and those that began before the pause,
+// are not that one.
+func (b *breaker) end(fl *flight) (probe bool) {
+	probe = fl != nil && b.probe == fl
+	if probe {
+		b.probe = nil
+	}
+	return probe
+}
 
 // success notes that the destination has taken a dump, and reports whether that
 // is news.
 func (b *breaker) success() (back bool) {
 	back = !b.until.IsZero()
-	b.fails, b.trips, b.until, b.asked, b.probing = 0, 0, time.Time{}, time.Time{}, false
+	b.fails, b.trips, b.until, b.asked, b.probe = 0, 0, time.Time{}, time.Time{}, nil
 	return back
 }
 
 // failure notes that an upload has failed and reports whether the destination is
-// left alone from now on. retryAfter is the destination's own wish, limit bounds
+// left alone from now on. fl is nil if the upload is not one of an item. retryAfter is the destination's own wish, limit bounds
 // the pause that the breaker makes by itself.
-func (b *breaker) failure(now time.Time, retryAfter, limit time.Duration) (opened bool) {
+func (b *breaker) failure(fl *flight, now time.Time, retryAfter, limit time.Duration) (opened bool) {
 	b.fails++
-	probe := b.probing
-	b.probing = false
+	probe := b.end(fl)
 	open := now.Before(b.until)
 	var pause time.Duration
-	if probe || b.fails >= tripAfter && !open {
+	if probe || b.fails >= tripAfter && !open && b.probe == nil {
 		// Not full jitter: the destination gets its pause.
 		longest := min(doubled(b.minPause, b.trips), b.maxPause, limit)
 		pause = longest/2 + rand.N(longest/2+1)

@@ -47,8 +47,8 @@ func (s *Spool) reserve(ctx context.Context, root disk.Folder, size int64, c cla
 	if !known {
 		err = s.scan(ctx, root)
 	}
-	if err == nil && s.lacking(need{disk: true}).any() {
-		err = s.makeRoom(ctx, root, need{disk: true}, c)
+	if n := (need{file: size}); err == nil && s.lacking(n).any() {
+		err = s.makeRoom(ctx, root, n, c)
 	}
 	if err != nil {
 		s.mu.Lock()
@@ -62,7 +62,7 @@ func (s *Spool) reserve(ctx context.Context, root disk.Folder, size int64, c cla
 // need is what room is made for, besides the bounds of number and size.
 type need struct {
 	bytes int64 // to be removed in any case
-	disk  bool  // MinFree is to be kept
+	file  int64 // the size of the file that is to come, if MinFree is to be kept
 }
 
 // lack is how much has to go.
@@ -92,10 +92,12 @@ func (s *Spool) lacking(n need) lack {
 		l.bytes = max(l.bytes, over)
 		why = append(why, fmt.Sprintf("it may hold %d bytes", s.cfg.MaxBytes))
 	}
-	if n.disk && s.cfg.MinFree > 0 {
+	if n.file > 0 && s.cfg.MinFree > 0 {
 		// A file system that cannot tell says so when it is full.
 		if free, err := s.sys.Free(s.dir); err == nil && free >= 0 && free-coming < s.cfg.MinFree {
-			l.bytes = max(l.bytes, s.cfg.MinFree-(free-coming))
+			// No more goes than the new file takes: the rest is not the spool's
+			// doing.
+			l.bytes = max(l.bytes, min(s.cfg.MinFree-(free-coming), n.file))
 			why = append(why, fmt.Sprintf("its disk has %d bytes left of which %d are to stay free", free, s.cfg.MinFree))
 		}
 	}

@@ -197,14 +197,28 @@ func TestMinFree(t *testing.T) {
 		if got := w.ids(); !slices.Equal(got, ids[len(ids)-4:]) {
 			t.Errorf("the spool holds %d dumps", len(got))
 		}
-		// Somebody else fills the disk. What lies in the spool would not make
-		// room enough, so it stays.
+		// Somebody else fills the disk. For that nothing is removed, but a new dump
+		// takes the room of old ones.
 		total -= 10_000
-		_, err = w.tryPut(dump.TriggerPanic, 2000)
+		before := used()
+		id, err := w.tryPut(dump.TriggerPanic, 2000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := w.ids(); !slices.Equal(got, append(ids[len(ids)-3:], id.ID)) || used() > before {
+			t.Errorf("the spool holds %v and has grown by %d", got, used()-before)
+		}
+		// If they would not make room enough, they stay.
+		for _, size := range []int{2001, 9000} {
+			_, err = w.tryPut(dump.TriggerPanic, size)
+			if size == 2001 && err != nil {
+				t.Error(err)
+			}
+		}
 		if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "10000 are to stay free") {
 			t.Errorf("Put on a full disk: %v", err)
 		}
-		if len(w.ids()) != 4 {
+		if len(w.ids()) != 3 {
 			t.Errorf("the spool holds %d dumps", len(w.ids()))
 		}
 		w.end()

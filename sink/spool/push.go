@@ -150,7 +150,7 @@ func (p *push) tried(it *item, v verdict) {
 		failed = true
 	case verdictFailed, verdictGivenUp:
 		p.stats.Failed++
-		failed = !sink.IsPermanent(v.err)
+		failed = !sink.IsPermanent(v.err) && !sink.IsPartial(v.err)
 	default:
 		p.stats.Failed++
 	}
@@ -203,33 +203,34 @@ func (s *Spool) Forward(ctx context.Context, id dump.ID) error {
 }
 
 func (s *Spool) forward(ctx context.Context, id dump.ID) error {
+	result := make(chan error, 1)
+	go func() { // the disk may take longer than ctx lasts
+		err := errDefect
+		defer func() { result <- err }()
+		defer s.contain("forwarding")
+		err = s.forwardNow(ctx, id)
+	}()
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Spool) forwardNow(ctx context.Context, id dump.ID) error {
 	it, err := s.find(ctx, id)
 	if it == nil {
 		return err
 	}
-	result := make(chan verdict, 1)
-	go func() { // the disk may take longer than ctx lasts
-		v := verdict{err: errors.New("defect in the spool")}
-		defer func() { result <- v }()
-		defer s.contain("forwarding")
-		for joined := true; ; joined = false {
-			s.mu.Lock()
-			joined = joined && it.flight != nil
-			s.mu.Unlock()
-			v = s.attemptNow(ctx, it)
-			switch {
-			case v.kind == verdictBusy && sleep(ctx, 10*pollEvery):
-			case joined && (v.kind == verdictFailed || v.kind == verdictCancelled) && ctx.Err() == nil:
-			default:
-				return
-			}
-		}
-	}()
 	var v verdict
-	select {
-	case v = <-result:
-	case <-ctx.Done():
-		return ctx.Err()
+	for joined, again := true, true; again; joined = false {
+		s.mu.Lock()
+		joined = joined && it.flight != nil
+		s.mu.Unlock()
+		v = s.attemptNow(ctx, it)
+		again = v.kind == verdictBusy && sleep(ctx, 10*pollEvery) ||
+			joined && (v.kind == verdictFailed || v.kind == verdictCancelled) && ctx.Err() == nil
 	}
 	switch v.kind {
 	case verdictDelivered, verdictKept:

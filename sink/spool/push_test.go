@@ -354,3 +354,59 @@ func TestRemembersSoMuch(t *testing.T) {
 		t.Errorf("%d dumps are remembered", len(st.recent.m))
 	}
 }
+
+// TestDefect: an upload that panics has not delivered the dump.
+func TestDefect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{Passive: true})
+		id := w.put(dump.TriggerPanic)
+		w.mem.Before = func(op, _ string) {
+			if op == "read" {
+				panic("oops")
+			}
+		}
+		var seen []Progress
+		stats, err := w.s.Push(t.Context(), func(p Progress) { seen = append(seen, p) })
+		if err == nil || strings.Contains(err.Error(), "%!") || stats.Failed != 1 || !errors.Is(err, errDefect) {
+			t.Errorf("Push: %+v, %v", stats, err)
+		}
+		if len(seen) != 1 || seen[0].Err == nil {
+			t.Errorf("progress: %+v", seen)
+		}
+		if err := w.s.Forward(t.Context(), id.ID); !errors.Is(err, errDefect) {
+			t.Errorf("Forward: %v", err)
+		}
+		settled(t, w.s)
+		if w.kinds()[TroublePanic] != 2 {
+			t.Errorf("was told of %v", w.kinds())
+		}
+		w.mem.Before = nil
+		if err := w.s.Forward(t.Context(), id.ID); err != nil || w.dest.count() != 1 {
+			t.Errorf("Forward: %v", err)
+		}
+		w.end()
+	})
+}
+
+// TestForwardOnAHungDisk does not wait for it longer than it is told to.
+func TestForwardOnAHungDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{Passive: true})
+		w.put(dump.TriggerPanic)
+		release := make(chan struct{})
+		w.mem.Before = func(op, _ string) {
+			if op == "readdir" {
+				<-release
+			}
+		}
+		time.AfterFunc(time.Hour, func() { close(release) })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		if err := w.s.Forward(ctx, dump.NewID()); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+			t.Errorf("Forward: %v after %v", err, time.Since(start))
+		}
+		time.Sleep(2 * time.Hour)
+		w.end()
+	})
+}

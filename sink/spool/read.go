@@ -86,20 +86,17 @@ func (s *Spool) List(ctx context.Context, q sink.Query) iter.Seq2[sink.Entry, er
 			}
 			return true
 		}
-		var last dump.ID // of the spool's own
+		own := make(map[dump.ID]bool, len(here)) // of the destination's, these are not shown
+		for _, f := range here {
+			own[f.id.ID] = true
+		}
 		for e, err := range s.dest.List(ctx, q) {
 			if err != nil {
 				problem = errors.Join(problem, err)
 				break
 			}
-			ok := next(func(f stored) bool {
-				if bytes.Compare(f.id.ID[:], e.ID[:]) < 0 {
-					return false
-				}
-				last = f.id.ID
-				return true
-			})
-			if !ok || e.ID != last && !show(e) {
+			ok := next(func(f stored) bool { return bytes.Compare(f.id.ID[:], e.ID[:]) >= 0 })
+			if !ok || !own[e.ID] && !show(e) {
 				return
 			}
 		}
@@ -313,12 +310,19 @@ func (s *Spool) deleteItem(ctx context.Context, id dump.Identity) error {
 		}
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if it := s.state.items[name]; it != nil {
 		s.state.drop(it)
 	}
 	s.state.recent.forget(id.ID)
 	s.broadcast()
+	s.mu.Unlock()
+	// If the power failed now, the dump must not be there again, and be uploaded
+	// again. Also if the files were gone: an earlier Delete may have failed here.
+	for _, dir := range []string{itemsDir, failedDir, damagedDir} {
+		if err := root.SyncDir(s.path(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -326,4 +328,93 @@ type routed struct{ *store }
 
 func (routed) URIFor(id dump.Identity, t dump.Trigger) string {
 	return string(t) + ":" + id.ID.String()
+}
+
+// upwards is a store that lists dumps of one millisecond the other way round.
+type upwards struct{ *store }
+
+func (u upwards) List(_ context.Context, q sink.Query) iter.Seq2[sink.Entry, error] {
+	return func(yield func(sink.Entry, error) bool) {
+		entries, err := u.list(q.Match)
+		for _, e := range entries {
+			if !yield(e, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(sink.Entry{}, err)
+		}
+	}
+}
+
+// TestListWithinAMillisecond: the order is that of the time only.
+func TestListWithinAMillisecond(t *testing.T) {
+	dest := upwards{newStore()}
+	s := newTestSpool(t, dest, Config{Passive: true})
+	var want []dump.ID
+	first := at(0)
+	for i := range 4 {
+		id := first
+		id.ID[15] = byte(i)
+		want = append(want, id.ID)
+		if i != 1 {
+			put(t, s, id, 10)
+		}
+		if i != 2 {
+			put(t, dest, id, 10)
+		}
+	}
+	var got []dump.ID
+	for e, err := range s.List(t.Context(), sink.Query{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, e.ID)
+	}
+	slices.SortFunc(got, func(a, b dump.ID) int { return bytes.Compare(a[:], b[:]) })
+	if !slices.Equal(got, want) {
+		t.Errorf("List: %v, want %v", got, want)
+	}
+	shutdown(t, s)
+}
+
+// TestDeleteIsFlushed before the dump is deleted at the destination: else it could be
+// there again after a power failure.
+func TestDeleteIsFlushed(t *testing.T) {
+	dest := newStore()
+	id := newIdentity()
+	broken := ""
+	s, f := newFaulty(t, dest, Config{Dir: t.TempDir(), Passive: true}, func(_ int, op, name string) error {
+		if op == "syncdir" && name == broken {
+			return syscall.EIO
+		}
+		return nil
+	})
+	put(t, s, id, 10)
+	put(t, dest, id, 10)
+	items := s.path(itemsDir)
+	f.Reset()
+	broken = items
+	if err := s.Delete(t.Context(), sink.Entry{Identity: id}); !errors.Is(err, syscall.EIO) || dest.count() != 1 {
+		t.Errorf("Delete that cannot be flushed: %v, %d dumps at the destination", err, dest.count())
+	}
+	broken = ""
+	f.Reset()
+	if err := s.Delete(t.Context(), sink.Entry{Identity: id}); err != nil || dest.count() != 0 {
+		t.Errorf("Delete: %v, %d dumps at the destination", err, dest.count())
+	}
+	// The first one has removed the file, the second has to flush that.
+	if !slices.Contains(f.Ops(), "syncdir "+items) {
+		t.Errorf("Delete did %q", f.Ops())
+	}
+	put(t, s, id, 10)
+	f.Reset()
+	if err := s.Delete(t.Context(), sink.Entry{Identity: id}); err != nil {
+		t.Error(err)
+	}
+	removed, flushed := slices.Index(f.Ops(), "remove "+s.path(itemsDir, itemName(id))), slices.Index(f.Ops(), "syncdir "+items)
+	if removed < 0 || flushed < removed {
+		t.Errorf("Delete did %q", f.Ops())
+	}
+	shutdown(t, s)
 }

@@ -553,3 +553,77 @@ func TestDeliveredDuringScan(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// TestPutWhileItsUploadEnds: the file was removed, and nobody has taken note of that
+// yet.
+func TestPutWhileItsUploadEnds(t *testing.T) {
+	w := newWorld(t, Config{Passive: true})
+	id := w.put(dump.TriggerPanic)
+	w.mem.Before = func(op, name string) {
+		if op == "unlock" && name == w.s.path(itemsDir, itemName(id)) {
+			w.mem.Before = nil
+			put(t, w.s, id, 10)
+		}
+	}
+	for _, it := range w.s.itemsNow(everyItem) {
+		if v := w.s.attemptNow(t.Context(), it); v.kind != verdictDelivered {
+			t.Errorf("%+v", v)
+		}
+	}
+	if w.mem.Before != nil {
+		t.Fatal("there was no such moment")
+	}
+	if st := w.s.Stats(); st.Items != 1 || st.Bytes != 10+trailerLen || len(w.files()) != 1 {
+		t.Errorf("%+v, %q", st, w.files())
+	}
+	if err := w.s.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if st := w.s.Stats(); st.Items != 0 || st.Bytes != 0 || len(w.files()) != 0 {
+		t.Errorf("%+v, %q", st, w.files())
+	}
+}
+
+// TestPutDuringScan: what is put while the folders are read is not forgotten.
+func TestPutDuringScan(t *testing.T) {
+	w := newWorld(t, Config{Passive: true})
+	w.put(dump.TriggerPanic)
+	root, err := w.mem.Open(memDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mem.Before = func(op, name string) {
+		if op == "readdir" && name == w.s.path(failedDir) {
+			w.mem.Before = nil
+			w.put(dump.TriggerPanic)
+		}
+	}
+	if err := w.s.scan(t.Context(), root); err != nil {
+		t.Fatal(err)
+	}
+	if st := w.s.Stats(); st.Items != 2 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// TestCountsOthersNearTheBound: whoever has to make room counts anew.
+func TestCountsOthersNearTheBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 10
+		w := newWorld(t, Config{Passive: true, MaxItems: limit})
+		a := w.s
+		w.put(dump.TriggerPanic)
+		w.start(Config{Passive: true, MaxItems: limit})
+		for range limit - 1 {
+			w.put(dump.TriggerPanic)
+		}
+		w.s = a
+		time.Sleep(2 * freshFor)
+		for range limit {
+			w.put(dump.TriggerPanic)
+		}
+		if n := len(w.ids()); n != limit {
+			t.Errorf("%d dumps are in the spool, the bound is %d", n, limit)
+		}
+	})
+}

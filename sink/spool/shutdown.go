@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"time"
+
+	"github.com/otelcoredumpy/otelcoredumpy/sink"
 )
 
 // Flush waits until everything that lies in the spool for this destination now is
@@ -60,7 +62,9 @@ func (s *Spool) flushByHand(ctx context.Context) error {
 				fails = 0
 			case verdictFailed:
 				waiting++
-				fails++
+				if !sink.IsPartial(v.err) {
+					fails++
+				}
 			default:
 				waiting++
 			}
@@ -84,7 +88,7 @@ func (s *Spool) drain(ctx context.Context, counts func(*item) bool) error {
 	pending := make(map[*item]struct{}, len(s.state.items))
 	for _, it := range s.state.items {
 		if it.next.After(now) {
-			it.next = now
+			it.next = it.soonest(now)
 			s.state.enqueue(it)
 		}
 		pending[it] = struct{}{}

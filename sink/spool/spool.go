@@ -44,7 +44,8 @@
 // with each attempt up to MaxBackoff. After several failures in a row, whatever
 // the dump, the destination is left alone as a whole, then one dump at a time
 // tries whether it is back (a circuit breaker). A Retry-After of the destination
-// is heeded, up to an hour.
+// is heeded, up to an hour. What only a part of the destination has refused
+// ([sink.IsPartial]) waits by itself.
 //
 // A dump that the destination refuses for good ([sink.IsPermanent]), or that has
 // failed for longer than GiveUpAfter, moves to failed/. It is not tried any
@@ -98,8 +99,9 @@ type Config struct {
 	// MaxAge bounds the time that a dump stays in the spool. Default a week, or
 	// none.
 	MaxAge time.Duration
-	// MinFree is how much space Put leaves free on the disk. Default 256 MiB, or
-	// none.
+	// MinFree is how much space Put leaves free on the disk. If other programs
+	// have filled it further, a new dump takes the room of old ones. Default 256
+	// MiB, or none.
 	MinFree int64
 
 	// Concurrency is how many dumps are uploaded at once. Default 2.
@@ -118,8 +120,9 @@ type Config struct {
 	Passive bool
 
 	// Direct has Put hand a dump to the destination itself, in the time that its
-	// context gives, if the spool cannot take it: a full disk, a folder that
-	// cannot be written, no room within the bounds.
+	// context and AttemptTimeout give, if the spool cannot take it: a full disk, a
+	// folder that cannot be written, no room within the bounds. A destination
+	// that is left alone is not asked.
 	Direct bool
 
 	// OnResult is told what became of a dump, whichever process has put it. It and
@@ -215,6 +218,10 @@ const (
 
 	// grace is how long is waited for what should have ended.
 	grace = 250 * time.Millisecond
+
+	// abortGrace is how long the background waits for a destination that has
+	// used up AttemptTimeout and may be removing what it has uploaded so far.
+	abortGrace = 5 * time.Second
 
 	// maxStuck is how many calls of the destination may be stuck, if Concurrency
 	// is not more.

@@ -68,6 +68,7 @@ type item struct {
 	busy      int       // how often in a row somebody else had it claimed
 	troubles  int       // how often in a row it could not be read, moved or removed
 	next      time.Time // not to be tried before
+	asked     time.Time // of that, what the destination has asked for, for this dump alone
 	tried     time.Time // when the latest upload began
 	took      time.Duration
 	delivered bool // the destination has it, but it could not be removed
@@ -76,6 +77,15 @@ type item struct {
 
 	flight *flight
 	place  int // in the queue, -1 if it is not there
+}
+
+// soonest returns when an item may be tried if there is no reason to wait but
+// that the destination has asked for it.
+func (it *item) soonest(now time.Time) time.Time {
+	if it.asked.After(now) {
+		return it.asked
+	}
+	return now
 }
 
 // class is unknown as long as the trailer is.
@@ -94,6 +104,7 @@ type flight struct {
 	cancel  func()
 	done    chan struct{} // closed when the verdict is there
 	verdict verdict
+	taken   bool   // in this attempt the destination has taken the dump
 	seq     uint64 // of the item when it began
 }
 

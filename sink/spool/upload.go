@@ -74,7 +74,7 @@ func (s *Spool) dispatch() time.Duration {
 		ctx, cancel := context.WithCancel(s.base)
 		fl := s.begin(it, cancel)
 		st.flying++
-		s.breaker.begin()
+		s.breaker.begin(fl)
 		s.uploads.Go(func() {
 			defer cancel()
 			s.fly(ctx, it, fl, true)
@@ -88,12 +88,20 @@ func (s *Spool) dispatch() time.Duration {
 
 // begin notes an attempt. The caller has mu, and calls fly.
 func (s *Spool) begin(it *item, cancel func()) *flight {
-	it.flight = &flight{cancel: cancel, done: make(chan struct{}), seq: it.seq}
+	it.flight = &flight{
+		cancel: cancel, done: make(chan struct{}), seq: it.seq,
+		verdict: verdict{verdictBroken, errDefect}, // if there will be no other
+	}
 	s.state.enqueue(it)
 	return it.flight
 }
 
-// verdict is what came of an attempt.
+// errDefect is what those are told who wait for an attempt that has panicked;
+// OnTrouble is told the rest.
+var errDefect = errors.New("a defect in the spool")
+
+// verdict is what came of an attempt. Its error is nil only if the dump is
+// delivered.
 type verdict struct {
 	kind verdictKind
 	err  error
@@ -130,11 +138,11 @@ func (s *Spool) fly(ctx context.Context, it *item, fl *flight, background bool) 
 		s.poke() // others may be allowed to go now
 	}()
 	defer s.contain("uploading")
-	fl.verdict = s.attempt(ctx, it, background)
+	fl.verdict = s.attempt(ctx, it, fl, background)
 }
 
 // attempt uploads an item. What happens to the file happens while it is claimed.
-func (s *Spool) attempt(ctx context.Context, it *item, background bool) verdict {
+func (s *Spool) attempt(ctx context.Context, it *item, fl *flight, background bool) verdict {
 	if err := ctx.Err(); err != nil {
 		return verdict{verdictCancelled, err}
 	}
@@ -191,7 +199,7 @@ func (s *Spool) attempt(ctx context.Context, it *item, background bool) verdict 
 	s.state.counts.attempts++
 	s.mu.Unlock()
 	src := &itemSource{file: c.file, size: t.size}
-	late, err := s.putThere(ctx, t.id, src)
+	late, err := s.putThere(ctx, t.id, src, background)
 	s.mu.Lock()
 	it.took = time.Since(began)
 	s.mu.Unlock()
@@ -199,6 +207,7 @@ func (s *Spool) attempt(ctx context.Context, it *item, background bool) verdict 
 	var v verdict
 	switch {
 	case err == nil:
+		fl.taken = true
 		v = s.removeDelivered(c)
 	case ctx.Err() != nil:
 		v = verdict{verdictCancelled, err}
@@ -234,12 +243,12 @@ func (s *Spool) failed(c *claim, t *trailer, err error, background bool) verdict
 		// It has been set aside before.
 	case background && age > s.cfg.MaxAge:
 		if rerr := c.remove(); rerr != nil {
-			return verdict{verdictTrouble, errors.Join(err, rerr)}
+			return verdict{verdictTrouble, errors.Join(err, s.explain(rerr))}
 		}
 		return verdict{verdictExpired, err}
 	case sink.IsPermanent(err), background && age > s.cfg.GiveUpAfter:
 		if merr := s.move(c, failedDir); merr != nil {
-			return verdict{verdictTrouble, errors.Join(err, merr)}
+			return verdict{verdictTrouble, errors.Join(err, s.explain(merr))}
 		}
 		return verdict{verdictGivenUp, err}
 	}
@@ -250,9 +259,10 @@ func (s *Spool) failed(c *claim, t *trailer, err error, background bool) verdict
 var errHung = errors.New("the destination has not returned in time, and ignores that it was told to")
 
 // putThere calls Put of the destination, contains its panics, and waits until it
-// returns or its time is up. If late is not nil, Put has not returned, and
+// returns or its time is up. In the background it may take a while to end what
+// it has begun after AttemptTimeout, but not after Shutdown. If late is not nil, Put has not returned, and
 // will send there when it does.
-func (s *Spool) putThere(ctx context.Context, id dump.Identity, src sink.Source) (late <-chan error, err error) {
+func (s *Spool) putThere(ctx context.Context, id dump.Identity, src sink.Source, background bool) (late <-chan error, err error) {
 	s.mu.Lock()
 	stuck := s.state.stuck
 	s.mu.Unlock()
@@ -268,7 +278,7 @@ func (s *Spool) putThere(ctx context.Context, id dump.Identity, src sink.Source)
 			if r := recover(); r != nil {
 				err = fmt.Errorf("panic in the destination: %v", r)
 			}
-			done <- err
+			done <- there(err)
 		}()
 		err = s.dest.Put(timeout, id, src)
 	}()
@@ -276,6 +286,16 @@ func (s *Spool) putThere(ctx context.Context, id dump.Identity, src sink.Source)
 	case err := <-done:
 		return nil, err
 	case <-timeout.Done():
+	}
+	if background {
+		t := time.NewTimer(abortGrace - grace)
+		defer t.Stop()
+		select {
+		case err := <-done:
+			return nil, err
+		case <-t.C:
+		case <-ctx.Done():
+		}
 	}
 	t := time.NewTimer(grace)
 	defer t.Stop()
@@ -356,20 +376,18 @@ func (s *Spool) conclude(it *item, fl *flight) {
 	case verdictDelivered, verdictGone:
 		if v.kind == verdictDelivered {
 			s.tellDelivered(it)
-			s.arrived()
-		} else {
-			s.breaker.end()
 		}
+		s.goneFrom(fl)
 		if it.seq == fl.seq { // else it was put once more meanwhile
 			st.drop(it)
 		}
 	case verdictKept:
 		s.tellDelivered(it)
-		s.arrived()
+		s.goneFrom(fl)
 		s.later(it, now)
 		s.trouble(TroubleItem, fmt.Errorf("dump %s was delivered to %s, and cannot be removed from the spool: %w", it.id.ID, s.name, s.explain(v.err)))
 	case verdictBusy:
-		s.breaker.end()
+		s.breaker.end(fl)
 		wait := min(doubled(time.Second, it.busy), scanEvery)
 		if st.hurry > 0 {
 			wait = 50 * time.Millisecond
@@ -377,30 +395,33 @@ func (s *Spool) conclude(it *item, fl *flight) {
 		it.busy++
 		it.next = now.Add(wait/2 + rand.N(wait/2))
 	case verdictDamaged:
-		s.breaker.end()
+		s.breaker.end(fl)
 	case verdictForeign:
-		s.breaker.end()
+		s.breaker.end(fl)
 		it.next = now.Add(maxRetryAfter)
 		s.trouble(TroubleItem, fmt.Errorf("%s in spool %s: %w", it.name, s.dir, v.err))
 	case verdictBroken:
-		s.breaker.end()
+		s.breaker.end(fl)
 		s.later(it, now)
 	case verdictTrouble:
-		s.breaker.end()
+		s.breaker.end(fl)
 		s.later(it, now)
 		s.trouble(TroubleItem, fmt.Errorf("dump %s: %w", it.id.ID, s.explain(v.err)))
 	case verdictCancelled:
-		s.breaker.end()
+		s.breaker.end(fl)
 	case verdictFailed:
-		s.refused(it, now, v.err)
+		s.refused(it, fl, now, v.err)
 		it.next = now.Add(backoff(s.cfg.MinBackoff, min(s.cfg.MaxBackoff, s.pauseLimit()), it.attempts))
+		if it.asked.After(it.next) {
+			it.next = it.asked
+		}
 		s.trouble(TroubleUpload, fmt.Errorf("uploading dump %s (attempt %d): %w", it.id.ID, it.attempts, v.err))
 	case verdictGivenUp:
-		s.refused(it, now, v.err)
+		s.refused(it, fl, now, v.err)
 		s.finish(it, s.resultOf(it, GivenUp, v.err))
 		s.trouble(TroubleGivenUp, fmt.Errorf("dump %s is given up, and kept in %s of spool %s: %w", it.id.ID, s.path(failedDir), s.dir, v.err))
 	case verdictExpired:
-		s.refused(it, now, v.err)
+		s.refused(it, fl, now, v.err)
 		s.finish(it, s.resultOf(it, Expired, fmt.Errorf("%w: %w", s.expiredError(), v.err)))
 		s.tellExpired(1)
 	}
@@ -418,31 +439,51 @@ func (s *Spool) tellDelivered(it *item) {
 	s.events.result(s.resultOf(it, Delivered, nil))
 }
 
+// goneFrom notes that a dump need not be uploaded any more. Whether the destination
+// works is known only if it has taken the dump just now. The caller has mu.
+func (s *Spool) goneFrom(fl *flight) {
+	if fl.taken {
+		s.arrived()
+	} else {
+		s.breaker.end(fl)
+	}
+}
+
 // arrived notes that the destination has taken a dump. If it is back after a
 // pause, what it has turned away before is tried at once. The caller has mu.
 func (s *Spool) arrived() {
 	if !s.breaker.success() {
 		return
 	}
+	now := time.Now()
 	for _, it := range s.state.queue {
 		if it.refused {
-			it.next = time.Time{}
+			it.next = it.soonest(now)
 		}
 	}
 	heap.Init(&s.state.queue)
 }
 
-// refused notes that the destination has not taken a dump. The caller has mu.
-func (s *Spool) refused(it *item, now time.Time, err error) {
-	st := &s.state
-	st.counts.failures++
-	st.last = err
+// refused notes that the destination has not taken the dump in an item. The
+// caller has mu.
+func (s *Spool) refused(it *item, fl *flight, now time.Time, err error) {
 	it.refused = true
-	if sink.IsPermanent(err) {
-		s.breaker.end() // it is there, and has looked at the dump
+	if after := sink.RetryAfter(err); after > 0 && sink.IsPartial(err) {
+		it.asked = now.Add(min(after, maxRetryAfter) + rand.N(s.cfg.MinBackoff+1))
+	}
+	s.failure(fl, now, err)
+}
+
+// failure notes that the destination has not taken a dump. The caller has mu.
+func (s *Spool) failure(fl *flight, now time.Time, err error) {
+	s.state.counts.failures++
+	s.state.last = err
+	if sink.IsPermanent(err) || sink.IsPartial(err) {
+		// It is there, and has looked at the dump; or a part of it works.
+		s.breaker.end(fl)
 		return
 	}
-	if s.breaker.failure(now, sink.RetryAfter(err), s.pauseLimit()) {
+	if s.breaker.failure(fl, now, sink.RetryAfter(err), s.pauseLimit()) {
 		s.trouble(TroubleDestination, fmt.Errorf("%s is left alone for %v after %d failed uploads in a row: %w",
 			s.name, s.breaker.until.Sub(now).Round(time.Millisecond), s.breaker.fails, err))
 	}

@@ -476,6 +476,31 @@ func TestHungDestination(t *testing.T) {
 	})
 }
 
+// TestOthersTakeWhatIsStuck: an upload that hangs keeps no other process from the
+// dump.
+func TestOthersTakeWhatIsStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{AttemptTimeout: 10 * time.Second, MinBackoff: time.Hour, MaxBackoff: time.Hour})
+		release := make(chan struct{})
+		w.dest.setHook(func(context.Context, dump.Identity, int) error {
+			<-release
+			return errDown
+		})
+		w.put(dump.TriggerPanic)
+		time.Sleep(10*time.Second + abortGrace + time.Second)
+		first := w.s
+		w.dest.setHook(nil)
+		w.start(Config{Passive: true})
+		if stats, err := w.s.Push(t.Context(), nil); stats.Delivered != 1 || err != nil {
+			t.Errorf("Push: %+v, %v", stats, err)
+		}
+		w.end()
+		close(release)
+		w.s = first
+		w.end()
+	})
+}
+
 // TestShutdownLeavesTheStuckBehind does not wait for a destination that hangs.
 func TestShutdownLeavesTheStuckBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
