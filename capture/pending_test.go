@@ -9,7 +9,7 @@ import (
 
 type pendingNode struct {
 	next *pendingNode
-	pad  [2000]byte
+	_    [2000]byte
 }
 
 // A storm of failures whose captures nobody has encoded yet must not fill the
