@@ -1,6 +1,10 @@
 package capture
 
-import "unsafe"
+import (
+	"runtime"
+	"strings"
+	"unsafe"
+)
 
 // A fault of ours while we read memory that may be anything leaves its mark in
 // the goroutine: g.sig, sigcode0, sigcode1 and sigpc (runtime/runtime2.go), and to
@@ -14,29 +18,31 @@ type signalInfo struct {
 	code0, code1, pc uint64
 }
 
+// canRestoreSignal says that the offsets of go126 hold. It is the one place where the engine
+// writes to what is the runtime's, so on any other release it does not, whatever
+// debug info says.
+var canRestoreSignal = haveStack && (runtime.Version() == "go1.26" || strings.HasPrefix(runtime.Version(), "go1.26."))
+
 // signalOf reads it from a copy of a runtime.g.
-func signalOf(g []byte, l *layout) signalInfo {
-	pc := int(l.gSigPC)
-	return signalInfo{sig: uint32(word(g, int(l.gSig))), code0: word(g, pc-16), code1: word(g, pc-8), pc: word(g, pc)}
+func signalOf(g []byte) signalInfo {
+	pc := int(go126.gSigPC)
+	return signalInfo{sig: uint32(word(g, int(go126.gSig))), code0: word(g, pc-16), code1: word(g, pc-8), pc: word(g, pc)}
 }
 
-// restoreSignal puts it back into the calling goroutine, whose runtime.g is at g.
+// restoreSignal puts it back into the calling goroutine, whose runtime.g is at g, if
+// canRestoreSignal. Where nothing has changed it writes nothing.
 //
 //go:norace
 //go:nocheckptr
-func restoreSignal(g uint64, l *layout, was signalInfo) {
+func restoreSignal(g uint64, was signalInfo) {
 	base := uintptr(g)
 	at := func(off uint64) unsafe.Pointer {
 		p := base + uintptr(off)
 		return *(*unsafe.Pointer)(unsafe.Pointer(&p))
 	}
-	// What does not look like a signal's number is not one, in a runtime that we
-	// do not know.
-	const maxSignal = 64
-	sig := (*uint32)(at(l.gSig))
-	if *sig > maxSignal || was.sig > maxSignal {
-		return
+	sig := (*uint32)(at(go126.gSig))
+	code0, code1, pc := (*uint64)(at(go126.gSigPC-16)), (*uint64)(at(go126.gSigPC-8)), (*uint64)(at(go126.gSigPC))
+	if now := (signalInfo{*sig, *code0, *code1, *pc}); now != was {
+		*sig, *code0, *code1, *pc = was.sig, was.code0, was.code1, was.pc
 	}
-	*sig = was.sig
-	*(*uint64)(at(l.gSigPC - 16)), *(*uint64)(at(l.gSigPC - 8)), *(*uint64)(at(l.gSigPC)) = was.code0, was.code1, was.pc
 }

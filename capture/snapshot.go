@@ -104,7 +104,7 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 	// signal, and the stack, which moves when our own calls make it grow.
 	s.copyOwn()
 	if s.hasSignal {
-		defer func(g uint64, was signalInfo) { restoreSignal(g, e.layout.Load(), was) }(s.g, s.signal)
+		defer func(g uint64, was signalInfo) { restoreSignal(g, was) }(s.g, s.signal)
 	}
 	limit := e.cfg.Pause
 	if ev.Dying {
@@ -193,7 +193,7 @@ func (s *Snapshot) copyOwn() {
 		}
 		s.goid = int64(word(g[:], int(l.gID)))
 		s.sigPC = word(g[:], int(l.gSigPC))
-		s.signal, s.hasSignal = signalOf(g[:], l), true
+		s.signal, s.hasSignal = signalOf(g[:]), canRestoreSignal
 		s.lo = word(g[:], int(l.gStack))
 		if gsignalBytes == 0 {
 			return
