@@ -222,8 +222,6 @@ func header(id dump.Identity, src sink.Source) (*dump.Header, error) {
 }
 
 const (
-	copySize = 256 << 10 // between two looks at the context
-
 	// From the specification of age: the content is encrypted in chunks, each of
 	// which grows by its authentication tag.
 	ageChunk = 64 << 10
@@ -242,26 +240,7 @@ func (s *store) encrypt(ctx context.Context, w io.Writer, src sink.Source) error
 	if err != nil {
 		return err
 	}
-	size := src.Size()
-	buf := make([]byte, min(copySize, size))
-	for off := int64(0); off < size; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		chunk := buf[:min(int64(len(buf)), size-off)]
-		n, err := src.ReadAt(chunk, off)
-		if n < len(chunk) {
-			if err == nil || errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return fmt.Errorf("reading the dump: %d of %d bytes: %w", off+int64(n), size, err)
-		}
-		if _, err := out.Write(chunk); err != nil {
-			return err
-		}
-		off += int64(n)
-	}
-	if err := ctx.Err(); err != nil {
+	if err := sink.Copy(ctx, out, src); err != nil {
 		return err
 	}
 	return out.Close()

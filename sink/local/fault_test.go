@@ -39,7 +39,7 @@ func newIdentity() dump.Identity {
 }
 
 // source is a dump that takes several writes.
-func source() *bytes.Reader { return bytes.NewReader(bytes.Repeat([]byte("dump "), 2*copySize/5)) }
+func source() *bytes.Reader { return bytes.NewReader(bytes.Repeat([]byte("dump "), 512<<10/5)) }
 
 // files returns the paths of all files in the store.
 func files(t *testing.T, dir string) []string {

@@ -31,7 +31,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net/url"
@@ -50,10 +49,6 @@ import (
 const (
 	dirMode  = disk.DirMode
 	fileMode = 0o600
-
-	// copySize is how much of a dump is read and written between two looks at
-	// the context.
-	copySize = 256 << 10
 )
 
 // Sink stores dumps in a folder. It is a [sink.Sink]; all its methods may be
@@ -174,7 +169,7 @@ func (s *Sink) putContent(ctx context.Context, root folder, key string, id dump.
 			_ = root.Remove(tmp)
 		}
 	}()
-	err = copyTo(ctx, f, src)
+	err = sink.Copy(ctx, f, src)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -220,33 +215,6 @@ func (s *Sink) inFolder(root folder, dir string, do func() error) error {
 			return err
 		}
 	}
-}
-
-// copyTo writes all of src to w, and fails if src is not as long as it says.
-func copyTo(ctx context.Context, w io.Writer, src sink.Source) error {
-	size := src.Size()
-	if size < 0 {
-		return sink.Permanent(fmt.Errorf("source has a negative size, %d bytes", size))
-	}
-	buf := make([]byte, min(copySize, size))
-	for off := int64(0); off < size; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		chunk := buf[:min(int64(len(buf)), size-off)]
-		n, err := src.ReadAt(chunk, off)
-		if n < len(chunk) {
-			if err == nil || errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return fmt.Errorf("reading the dump: %d of %d bytes: %w", off+int64(n), size, err)
-		}
-		if _, err := w.Write(chunk); err != nil {
-			return err
-		}
-		off += int64(n)
-	}
-	return ctx.Err()
 }
 
 // Open opens a stored dump, see [sink.Sink]. The Object does not depend on the
