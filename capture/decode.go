@@ -41,6 +41,7 @@ type place struct {
 	known []bool      // which bytes are known; nil: all
 	why   dump.Reason // why the others are not
 	site  redact.Site
+	left  bool // a type support has it left out
 }
 
 func (p place) at(lo, hi uint64) place {
@@ -337,6 +338,8 @@ func (d *decoder) array(v *dump.Value, t *typ, b []byte, n int64, p place) {
 // isFixed reports whether arrays of a kind are kept as memory bytes.
 func isFixed(k dump.Kind) bool { return k >= dump.Bool && k <= dump.Complex128 }
 
+const leftDetail = "left out by the support of its type"
+
 const staleDetail = "what it points to is no longer there"
 
 // object decodes an object.
@@ -435,7 +438,7 @@ func (d *decoder) variable(out *dump.Variable, r *root) {
 	}
 }
 
-// judge applies the redactor and counts what it does.
+// judge applies the redactor and counts what it does, unless counts is nil.
 type judge struct {
 	engine *redact.Engine
 	counts map[string]int64
@@ -448,7 +451,9 @@ func (j *judge) apply(t redact.Text) (out, rules string) {
 		return t.Value, ""
 	}
 	for i, f := range found {
-		j.counts[f.Rule]++
+		if j.counts != nil {
+			j.counts[f.Rule]++
+		}
 		if i == 0 || !strings.Contains(rules, f.Rule) {
 			if rules != "" {
 				rules += ","

@@ -46,6 +46,8 @@ type field struct {
 	off      uint64
 	embedded bool
 	tag      string
+	left     bool // a type support has what it leads to left out
+	near     bool // … or has it count as no step away
 }
 
 // mapLayout is what of abi.MapType is needed to read a map of that type.
@@ -71,6 +73,7 @@ type typeTable struct {
 	secret func(name string) bool // nil: no name is
 
 	closures sync.Map // entry pc -> *typ of the captured variables
+	contexts sync.Map // *typ of a struct -> *field that leads to a context.Context, nil: none does
 
 	mu      sync.Mutex
 	all     []*typ
