@@ -10,58 +10,6 @@ import (
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 )
 
-// graph is 100,000 objects of about four values each, as lists of records.
-type record struct {
-	ID    int
-	Name  string
-	Score float64
-	Next  *record
-}
-
-func graph(n int) []*record {
-	rs := make([]*record, n)
-	for i := range rs {
-		rs[i] = &record{ID: i, Name: fmt.Sprint("record ", i), Score: float64(i) / 3}
-	}
-	for i := range rs {
-		rs[i].Next = rs[(i*7+1)%n]
-	}
-	return rs
-}
-
-func BenchmarkGraph(b *testing.B) {
-	e := engine(b, func(c *capture.Config) {
-		c.MaxArrayValues, c.MaxObjects, c.MaxBytes, c.Goroutines = 200_000, 1_000_000, 1<<30, capture.ScopeNone
-	})
-	rs := graph(100_000)
-	ev := capture.Event{Trigger: dump.TriggerManual, Watches: []capture.Watch{{Name: "graph", Value: rs}}}
-	b.Run("snapshot", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			s, err := e.Snapshot(ev)
-			if err != nil {
-				b.Fatal(err)
-			}
-			s.Release()
-		}
-	})
-	b.Run("snapshot+encode", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			s, err := e.Snapshot(ev)
-			if err != nil {
-				b.Fatal(err)
-			}
-			n, err := s.Encode(context.Background(), io.Discard, &dump.Header{}, nil)
-			if err != nil {
-				b.Fatal(err)
-			}
-			s.Release()
-			b.ReportMetric(float64(n), "file-bytes")
-		}
-	})
-}
-
 // BenchmarkGoroutines captures 1,000 parked goroutines of about ten frames.
 func BenchmarkGoroutines(b *testing.B) {
 	e := engine(b, nil)

@@ -180,7 +180,7 @@ func (d *decoder) partial(v *dump.Value, t *typ, b []byte, p place) {
 
 // link points v at an object, or says why it is not there.
 func (d *decoder) link(v *dump.Value, addr uint64, t *typ, s shape, total int64, p place) *object {
-	o := d.w.find(addr, t, s, total)
+	o := d.w.objects.find(addr, t, s, total)
 	if o == nil && t.opaque {
 		v.Reason, v.Detail = dump.Unsupported, "otelcoredumpy leaves out its own state"
 		return nil
@@ -200,7 +200,7 @@ func (d *decoder) whyNot(depth uint8) dump.Reason {
 	switch {
 	case depth > d.w.depth:
 		return dump.DepthLimit
-	case len(d.w.objects) >= d.w.cfg.MaxObjects:
+	case d.w.objects.len() >= d.w.cfg.MaxObjects:
 		return dump.ByteBudget
 	case d.w.stop != dump.Whole:
 		return d.w.stop
@@ -218,7 +218,7 @@ func (d *decoder) string(v *dump.Value, addr uint64, n int64, t *typ, p place) {
 		v.Reason, v.Detail = dump.Unreadable, "its length does not make sense"
 		return
 	}
-	o := d.w.find(addr, d.w.types.bytes, shapeText, n)
+	o := d.w.objects.find(addr, d.w.types.bytes, shapeText, n)
 	switch {
 	case o == nil:
 		v.Reason = d.whyNot(min(p.depth, d.w.depth))

@@ -81,8 +81,8 @@ func (s *Snapshot) encode(ctx context.Context, deadline time.Time, out io.Writer
 		d.reset()
 	}
 	var obj dump.Object
-	for i := range s.w.objects {
-		o := &s.w.objects[i]
+	for i := range s.w.objects.len() {
+		o := s.w.objects.at(i)
 		if o.id == 0 {
 			continue
 		}
@@ -416,7 +416,7 @@ func (s *Snapshot) fillHeader(h *dump.Header, d *decoder) {
 		{Name: "depth", Unit: "levels", Limit: int64(s.depth), Spent: s.w.deepest(), Hits: hits.depth},
 		{Name: "pause", Unit: "ns", Limit: int64(c.Pause), Spent: int64(s.pause)},
 		{Name: "timeout", Unit: "ns", Limit: int64(c.Timeout), Spent: int64(time.Since(s.time))},
-		{Name: "objects", Unit: "objects", Limit: int64(c.MaxObjects), Spent: int64(len(s.w.objects)), Hits: hits.objects},
+		{Name: "objects", Unit: "objects", Limit: int64(c.MaxObjects), Spent: int64(s.w.objects.len()), Hits: hits.objects},
 		{Name: "bytes", Unit: "bytes", Limit: c.MaxBytes, Spent: s.w.arena.used, Hits: hits.bytes},
 		{Name: "string", Unit: "bytes", Limit: int64(c.MaxStringLen), Hits: hits.str},
 		{Name: "collection", Unit: "elements", Limit: int64(c.MaxArrayValues), Hits: hits.collection},
@@ -425,7 +425,7 @@ func (s *Snapshot) fillHeader(h *dump.Header, d *decoder) {
 		h.Budgets[1].Hits = 1
 	}
 	if s.w.stop == dump.TimeBudget {
-		h.Budgets[2].Hits = int64(len(s.w.objects) - s.w.next)
+		h.Budgets[2].Hits = int64(s.w.objects.len() - s.w.next)
 	}
 	h.Missing = append(h.Missing, s.missing...)
 	j := d.judge
@@ -458,12 +458,9 @@ func (j *judge) attributes(kvs []dump.KeyValue) []dump.KeyValue {
 
 // deepest is how many pointers away the farthest object is.
 func (w *walker) deepest() int64 {
-	if len(w.objects) == 0 {
-		return 0
-	}
 	n := uint8(0)
-	for i := range w.objects {
-		n = max(n, w.objects[i].depth)
+	for i := range w.objects.len() {
+		n = max(n, w.objects.at(i).depth)
 	}
 	return int64(n)
 }

@@ -567,7 +567,7 @@ func (s *Snapshot) Bytes() int64 {
 	if s.w == nil {
 		return 0
 	}
-	return s.reads.used + s.w.arena.used + int64(cap(s.w.objects))*int64(unsafe.Sizeof(object{})) + 4*int64(len(s.w.index))
+	return s.reads.used + s.w.arena.used + s.w.objects.bytes()
 }
 
 // Release gives the snapshot's memory back. It may be called more than once.

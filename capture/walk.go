@@ -61,11 +61,11 @@ type walker struct {
 	late     bool
 	doubt    bool // what is found now is found through what may have been collected
 
-	objects []object
-	next    int     // the first object not yet copied
-	again   []int32 // objects that are to be copied once more
+	objects objects
+	next    int       // the first object not yet copied
+	again   []*object // objects that are to be copied once more
 	ids     dump.ObjectID
-	index   []int32 // hash table of 1+index in objects; its length is a power of two
+	maps    mapCopy // what of it is kept from map to map
 
 	deadline time.Time
 	stop     dump.Reason // why the walk stopped before its end
@@ -78,7 +78,7 @@ type walker struct {
 }
 
 func newWalker(cfg *Config, depth int, types *typeTable, info *debugInfo, lay *layout, mheap uint64) *walker {
-	return &walker{cfg: cfg, maxBytes: cfg.MaxBytes, depth: uint8(min(depth, 250)), types: types, info: info, lay: lay, mheap: mheap, index: make([]int32, 1024), itabs: map[uint64]*typ{}}
+	return &walker{cfg: cfg, maxBytes: cfg.MaxBytes, depth: uint8(min(depth, 250)), types: types, info: info, lay: lay, mheap: mheap, itabs: map[uint64]*typ{}}
 }
 
 // over sets what the walker reads: this process with a copied stack, which ends at
@@ -90,41 +90,9 @@ func (w *walker) over(stack region, hi uint64) {
 	w.heap.late = w.late
 }
 
-func hashObject(addr uint64, id uint32, s shape, total int64) uint64 {
-	h := addr*0x9e3779b97f4a7c15 ^ uint64(id)*0xc2b2ae3d27d4eb4f ^ uint64(s)<<57
-	if s == shapeArray || s == shapeText {
-		h ^= uint64(total) * 0x165667b19e3779f9
-	}
-	return h ^ h>>29
-}
-
-func (o *object) is(addr uint64, t *typ, s shape, total int64) bool {
-	return o.addr == addr && o.t == t && o.shape == s && (o.total == total || s != shapeArray && s != shapeText)
-}
-
-// find returns the object, or nil if it was not captured.
-func (w *walker) find(addr uint64, t *typ, s shape, total int64) *object {
-	if k := w.lookup(addr, t, s, total); k != 0 {
-		return &w.objects[k-1]
-	}
-	return nil
-}
-
-// lookup returns 1 + the object's index in objects, 0 if there is none.
-func (w *walker) lookup(addr uint64, t *typ, s shape, total int64) int32 {
-	mask := uint64(len(w.index) - 1)
-	for i := hashObject(addr, t.id, s, total) & mask; ; i = (i + 1) & mask {
-		k := w.index[i]
-		if k == 0 || w.objects[k-1].is(addr, t, s, total) {
-			return k
-		}
-	}
-}
-
 // add notes an object to be copied, if it is new and within the limits.
 func (w *walker) add(addr uint64, t *typ, s shape, total int64, depth uint8, name string, secret bool) *object {
-	if k := w.lookup(addr, t, s, total); k != 0 {
-		o := &w.objects[k-1]
+	if o := w.objects.find(addr, t, s, total); o != nil {
 		if secret {
 			o.name = name // of several names the one that must be redacted counts
 		}
@@ -134,7 +102,7 @@ func (w *walker) add(addr uint64, t *typ, s shape, total int64, depth uint8, nam
 			if o.done && o.stale {
 				o.done, o.stale, o.reason = false, false, dump.Whole
 				if s != shapeText { // a text is copied by the caller
-					w.again = append(w.again, int32(k-1))
+					w.again = append(w.again, o)
 				}
 			}
 		}
@@ -144,67 +112,46 @@ func (w *walker) add(addr uint64, t *typ, s shape, total int64, depth uint8, nam
 		w.hits.depth++
 		return nil
 	}
-	if len(w.objects) >= w.cfg.MaxObjects {
+	if w.objects.len() >= w.cfg.MaxObjects {
 		w.hits.objects++
 		return nil
 	}
-	o := object{addr: addr, t: t, shape: s, total: total, depth: depth, name: name, late: w.late, doubt: w.doubt}
+	o := w.objects.add(addr, t, s, total)
+	o.depth, o.name, o.late, o.doubt = depth, name, w.late, w.doubt
 	if s != shapeText {
 		w.ids++
 		o.id = w.ids
 	}
-	w.objects = append(w.objects, o)
-	if len(w.objects)*2 > len(w.index) {
-		w.index = make([]int32, 2*len(w.index))
-		for i := range w.objects {
-			w.insert(i)
-		}
-	} else {
-		w.insert(len(w.objects) - 1)
-	}
-	return &w.objects[len(w.objects)-1]
-}
-
-func (w *walker) insert(i int) {
-	o := &w.objects[i]
-	mask := uint64(len(w.index) - 1)
-	k := hashObject(o.addr, o.t.id, o.shape, o.total) & mask
-	for w.index[k] != 0 {
-		k = (k + 1) & mask
-	}
-	w.index[k] = int32(i + 1)
+	return o
 }
 
 // run copies objects until there are no more or a budget is spent.
 func (w *walker) run(deadline time.Time) {
 	w.deadline = deadline
 	w.stop = dump.Whole
-	for n := 0; w.next < len(w.objects) || len(w.again) > 0; n++ {
+	for n := 0; w.next < w.objects.len() || len(w.again) > 0; n++ {
 		if n%32 == 0 && !deadline.IsZero() && time.Now().After(deadline) {
 			w.stop = dump.TimeBudget
 			return
 		}
 		if w.arena.used >= w.maxBytes {
 			w.stop = dump.ByteBudget
-			w.hits.bytes += int64(len(w.objects) - w.next)
+			w.hits.bytes += int64(w.objects.len() - w.next)
 			return
 		}
 		if k := len(w.again); k > 0 {
-			i := w.again[k-1]
+			o := w.again[k-1]
 			w.again = w.again[:k-1]
-			w.copyObject(int(i))
+			w.copyObject(o)
 			continue
 		}
-		i := w.next
 		w.next++
-		w.copyObject(i)
+		w.copyObject(w.objects.at(w.next - 1))
 	}
 }
 
-// copyObject copies an object and adds what it leads to. Adding may move
-// w.objects, so the object is written back by its index.
-func (w *walker) copyObject(i int) {
-	o := w.objects[i]
+// copyObject copies an object and adds what it leads to.
+func (w *walker) copyObject(o *object) {
 	if o.done {
 		return
 	}
@@ -224,7 +171,6 @@ func (w *walker) copyObject(i int) {
 	w.doubt = o.doubt
 	if !w.heap.holds(o.addr, size) || o.doubt && !w.heap.intact(o.addr) {
 		o.reason, o.stale = dump.Unreadable, true
-		w.objects[i] = o
 		return
 	}
 	switch o.shape {
@@ -237,13 +183,10 @@ func (w *walker) copyObject(i int) {
 		}
 		o.data, o.reason = w.copy(o.addr, min(uint64(o.n)*o.t.size, maxValueBytes))
 	case shapeMap:
-		w.copyMap(&o)
+		w.copyMap(o)
 	case shapeChan:
-		w.copyChan(&o)
+		w.copyChan(o)
 	}
-	// Names that are secret were set by add, which may have happened since o was copied.
-	o.name = w.objects[i].name
-	w.objects[i] = o
 	if o.data == nil {
 		return
 	}
@@ -311,7 +254,7 @@ func (w *walker) textOf(h []byte) ([]byte, bool) {
 	if n == 0 {
 		return nil, true
 	}
-	o := w.find(word(h, 0), w.types.bytes, shapeText, n)
+	o := w.objects.find(word(h, 0), w.types.bytes, shapeText, n)
 	if o == nil || o.data == nil {
 		return nil, false
 	}
@@ -472,7 +415,11 @@ func (w *walker) copyMap(o *object) {
 	if want < o.total {
 		w.hits.collection++
 	}
-	c := mapCopy{w: w, t: t, want: want, group: make([]byte, m.groupSize), out: make([]byte, 0, 1024)}
+	c := &w.maps
+	if uint64(cap(c.group)) < m.groupSize {
+		c.group = make([]byte, m.groupSize)
+	}
+	*c = mapCopy{w: w, t: t, want: want, group: c.group[:m.groupSize], out: c.out[:0]}
 	switch {
 	case want == 0:
 	case dirLen == 0:
