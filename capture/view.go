@@ -330,7 +330,7 @@ func (x *looker) object(addr uint64, t *typ, s shape, total int64, p place) (o o
 	if x.d == nil {
 		return x.read(addr, t, s, total)
 	}
-	f := x.w.find(addr, t, s, total)
+	f := x.w.objects.find(addr, t, s, total)
 	switch {
 	case f == nil && p.left:
 		return o, leftDetail
