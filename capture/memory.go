@@ -32,9 +32,11 @@ func (self) ReadAt(buf []byte, addr uint64) (err error) {
 	if addr < minAddress || addr+uint64(len(buf)) < addr {
 		return errUnreadable
 	}
+	err = errUnreadable
 	defer func() {
-		if recover() != nil {
-			err = errUnreadable
+		// recover is dear while the program panics: it looks through the stack.
+		if err != nil {
+			_ = recover()
 		}
 	}()
 	peek(buf, uintptr(addr))
