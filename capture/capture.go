@@ -39,7 +39,8 @@ type Config struct {
 	// Depth is how many pointers away from a variable objects are followed.
 	// Default 10.
 	Depth int
-	// Pause bounds phase one, which the failing request waits for. Default 50 ms.
+	// Pause bounds phase one, which the failing request waits for, and the wait for its
+	// turn with it. Default 50 ms.
 	// It does not apply to an [Event] that is Dying.
 	Pause time.Duration
 	// Timeout bounds both phases together. Default 2 s.
@@ -106,6 +107,9 @@ type Event struct {
 	Watches []Watch
 	// Depth overrides Config.Depth if it is greater than zero.
 	Depth int
+	// Waited is how much of Config.Pause the failing goroutine has spent already, waiting
+	// for its turn for instance.
+	Waited time.Duration
 	// Dying lifts the pause budget (the timeout stays): nobody will recover the panic.
 	Dying bool
 }

@@ -395,6 +395,9 @@ func (d *decoder) object(out *dump.Object, o *object) {
 	}
 	if o.n < o.total && v.Reason == dump.Whole && o.shape != shapeValue {
 		v.Reason = dump.CollectionLimit
+		if o.reason == dump.TimeBudget {
+			v.Reason = dump.TimeBudget
+		}
 	}
 }
 

@@ -37,28 +37,32 @@ func (s *Snapshot) Encode(ctx context.Context, w io.Writer, h *dump.Header, x *d
 	hc, xc := *h, *x
 	h, x = &hc, &xc
 	// What phase one has left of the timeout; waiting in a queue does not count.
-	deadline := time.Now().Add(s.e.cfg.Timeout - min(s.pause, s.e.cfg.Timeout/2))
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
+	end := deadlineIn(s.e.cfg.Timeout - min(s.pause, s.e.cfg.Timeout/2))
+	if d, ok := ctx.Deadline(); ok {
+		end = min(end, deadlineIn(time.Until(d)))
 	}
 	s.e.redactor.RefreshEnviron(os.Environ())
-	guarded(func() { n, err = s.encode(ctx, deadline, w, h, x) })
+	guarded(func() { n, err = s.encode(ctx, end, w, h, x) })
 	return n, err
 }
 
-func (s *Snapshot) encode(ctx context.Context, deadline time.Time, out io.Writer, h *dump.Header, x *dump.Extra) (int64, error) {
+func (s *Snapshot) encode(ctx context.Context, end deadline, out io.Writer, h *dump.Header, x *dump.Extra) (int64, error) {
 	e := s.e
 	s.w.late, s.w.heap.late = true, true
 	s.w.maxBytes = e.cfg.MaxBytes // there is one encoding at a time, more or less
 	if s.infoWait {
-		s.finishLate(ctx, deadline)
+		s.finishLate(ctx, end)
 	}
-	s.w.run(deadline)
+	if s.w.stop == dump.TimeBudget {
+		s.w.meter.start(end)
+		s.addRoots() // those that there was no time for
+	}
+	s.w.run(end)
 	if m, ok := e.missingInfo(); ok {
 		s.missing = append(s.missing, m)
 	}
 	d := &decoder{w: s.w, judge: &judge{e.redactor, map[string]int64{}}, types: newTypeNumbers(), limit: e.cfg.MaxStringLen, waits: e.symbols.Load().waitReasons}
-	others := s.readOthers(deadline)
+	others := s.readOthers(end)
 	w := dump.NewWriter(out)
 	g := s.goroutine(d)
 	if err := w.Goroutine(&g); err != nil {
@@ -96,7 +100,7 @@ func (s *Snapshot) encode(ctx context.Context, deadline time.Time, out io.Writer
 	if err := d.writeTypes(w); err != nil {
 		return 0, err
 	}
-	for _, src := range files.read(deadline) {
+	for _, src := range files.read(end) {
 		for i := range src.Blocks {
 			src.Blocks[i].Lines = d.judge.lines(redact.SiteSource, src.Blocks[i].Lines)
 		}
@@ -114,8 +118,8 @@ func (s *Snapshot) encode(ctx context.Context, deadline time.Time, out io.Writer
 
 // finishLate waits for the debug info that was not there in phase one and reads
 // the variables from the copied stack. What is read from the heap now is late.
-func (s *Snapshot) finishLate(ctx context.Context, deadline time.Time) {
-	t := time.NewTimer(time.Until(deadline))
+func (s *Snapshot) finishLate(ctx context.Context, end deadline) {
+	t := time.NewTimer(end.left())
 	defer t.Stop()
 	select {
 	case <-s.e.ready:
@@ -130,7 +134,7 @@ func (s *Snapshot) finishLate(ctx context.Context, deadline time.Time) {
 		return
 	}
 	s.w.info = di
-	s.locate(di, deadline)
+	s.locate(di, end)
 	s.addRoots()
 	s.findFailing()
 }
@@ -208,7 +212,7 @@ type other struct {
 
 // readOthers unwinds the stacks of the other goroutines and copies what their
 // variables lead to.
-func (s *Snapshot) readOthers(deadline time.Time) []other {
+func (s *Snapshot) readOthers(end deadline) []other {
 	if s.e.cfg.Goroutines != ScopeAll {
 		return nil
 	}
@@ -227,7 +231,7 @@ func (s *Snapshot) readOthers(deadline time.Time) []other {
 		if p.stack.data == nil {
 			continue
 		}
-		if di == nil || time.Now().After(deadline) {
+		if di == nil || end.passed() {
 			if di != nil {
 				slow++
 			}
@@ -240,9 +244,9 @@ func (s *Snapshot) readOthers(deadline time.Time) []other {
 		}
 		s.w.over(p.stack, p.hi)
 		mem := &s.w.mem
-		u := unwinder{di: di, stack: &p.stack, mem: mem, hi: p.hi, max: maxOtherFrames}
+		u := unwinder{di: di, stack: &p.stack, mem: mem, hi: p.hi, max: maxOtherFrames, end: end}
 		frames, truncated := u.unwind(p.pc, p.sp, atEntry(p.pc))
-		out[i].frames = s.readFrames(di, frames, maxOtherFrames, math.MaxInt, deadline)
+		out[i].frames = s.readFrames(di, frames, maxOtherFrames, math.MaxInt, end)
 		if truncated {
 			p.missing = append(p.missing, dump.Missing{What: "outer frames", Why: fmt.Sprintf("only %d frames are kept, or the stack could not be followed", len(out[i].frames))})
 		}
@@ -257,7 +261,7 @@ func (s *Snapshot) readOthers(deadline time.Time) []other {
 			s.w.addVars(&out[i].frames[j], s.w.depth-min(s.w.depth, otherDepth))
 		}
 		s.w.heap.floor = p.sp
-		s.w.run(deadline)
+		s.w.run(end)
 	}
 	s.w.over(s.stack, s.hi)
 	if slow > 0 {

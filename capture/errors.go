@@ -21,9 +21,37 @@ const maxErrors = 32
 // the values: no method of theirs is called.
 type chain struct {
 	w     *walker
+	mem   reader
+	left  *allowance
 	limit int // bytes of a message
 	infos []dump.ErrorInfo
 	seen  map[[2]uint64]bool
+}
+
+// What is read to describe errors: of one value, and of all together (see
+// allowance). A dump without its reason is worth little, so that it is told even if all time was
+// spent on waiting; some hundred microseconds are the worst that it takes.
+const (
+	maxErrorBytes = 64 << 10
+	maxChainWork  = 2 << 20
+)
+
+func newChain(w *walker, limit int) *chain {
+	left := &allowance{w.mem.Memory, maxChainWork}
+	return &chain{w: w, mem: reader{Memory: left}, left: left, limit: limit, seen: map[[2]uint64]bool{}}
+}
+
+// read returns up to maxErrorBytes of the n bytes at addr, nil if they cannot be read.
+func (c *chain) read(addr, n uint64) []byte {
+	n = min(n, maxErrorBytes)
+	if int64(n) > int64(c.left.left) {
+		return nil
+	}
+	b := make([]byte, n)
+	if c.mem.ReadAt(b, addr) != nil {
+		return nil
+	}
+	return b
 }
 
 // datum is a value of type t with the bytes b.
@@ -44,10 +72,7 @@ func (c *chain) describe(t *typ, data uint64, parent int, isPanic bool) int {
 	if t.direct {
 		d.b = binary.LittleEndian.AppendUint64(nil, data)
 	} else {
-		d.b = make([]byte, min(t.size, maxValueBytes))
-		if c.w.mem.ReadAt(d.b, data) != nil {
-			d.b = nil
-		}
+		d.b = c.read(data, t.size)
 	}
 	i := len(c.infos)
 	c.infos = append(c.infos, dump.ErrorInfo{Type: t.name, Parent: parent, Panic: isPanic, Runtime: implements(t, runtimeErrType)})
@@ -82,8 +107,8 @@ func (c *chain) deref(d datum) datum {
 	if p == 0 || e == nil {
 		return datum{}
 	}
-	b := make([]byte, min(e.size, maxValueBytes))
-	if c.w.mem.ReadAt(b, p) != nil {
+	b := c.read(p, e.size)
+	if b == nil {
 		return datum{}
 	}
 	return datum{e, b}
@@ -129,8 +154,7 @@ func (c *chain) wrapped(s datum) []dynamicValue {
 		if n <= 0 {
 			break
 		}
-		b := make([]byte, n*16)
-		if c.w.mem.ReadAt(b, word(s.b, 0)) == nil {
+		if b := c.read(word(s.b, 0), uint64(n)*16); b != nil {
 			for i := range n {
 				add(b[i*16:i*16+16], e)
 			}
@@ -175,7 +199,7 @@ func (c *chain) text(s datum, names ...string) (string, bool) {
 			continue
 		}
 		if b := s.field(f); b != nil {
-			if t, err := readStringAt(&c.w.mem, word(b, 0), int64(word(b, 8)), c.limit); err == nil {
+			if t, err := readStringAt(&c.mem, word(b, 0), int64(word(b, 8)), c.limit); err == nil {
 				return t, true
 			}
 		}
@@ -256,7 +280,7 @@ func (c *chain) stringOf(s datum) string {
 	if s.t.kind != dump.String || len(s.b) < 16 {
 		return ""
 	}
-	v, _ := readStringAt(&c.w.mem, word(s.b, 0), int64(word(s.b, 8)), c.limit)
+	v, _ := readStringAt(&c.mem, word(s.b, 0), int64(word(s.b, 8)), c.limit)
 	return v
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 )
@@ -47,7 +46,7 @@ const maxStack = 1 << 20
 // copyGoroutines copies the state and the stack of all goroutines but own. It
 // stops nobody: each one's scheduler state is read, its stack copied, and the state
 // read again; the copy counts only if nothing moved. A runtime.g is never freed.
-func copyGoroutines(mem Memory, l *layout, allgs, own uint64, maxN int, a *arena, maxBytes int64, deadline time.Time) (out []parked, left int) {
+func copyGoroutines(mem Memory, l *layout, allgs, own uint64, maxN int, a *arena, maxBytes int64, end deadline) (out []parked, left int) {
 	var h [16]byte
 	if mem.ReadAt(h[:], allgs) != nil {
 		return nil, 0
@@ -56,15 +55,19 @@ func copyGoroutines(mem Memory, l *layout, allgs, own uint64, maxN int, a *arena
 	if n > 1<<24 {
 		return nil, 0
 	}
-	list := make([]byte, 8*n)
-	if mem.ReadAt(list, ptr) != nil {
-		return nil, 0
-	}
+	// The list is read a part at a time: its length is nothing to allocate by.
+	var list [8 * 64]byte
+	var m meter
+	m.start(end)
 	for i := range int(n) {
-		if len(out) >= maxN || a.used > maxBytes || i%64 == 0 && !deadline.IsZero() && time.Now().After(deadline) {
+		used := a.used
+		if len(out) >= maxN || used > maxBytes || m.tick(8*costRead) {
 			return out, int(n) - i
 		}
-		gp := word(list, 8*i)
+		if i%64 == 0 && mem.ReadAt(list[:8*min(64, n-uint64(i))], ptr+8*uint64(i)) != nil {
+			return out, int(n) - i
+		}
+		gp := word(list[:], 8*(i%64))
 		if gp == own || gp == 0 {
 			continue
 		}
@@ -80,6 +83,7 @@ func copyGoroutines(mem Memory, l *layout, allgs, own uint64, maxN int, a *arena
 			}
 			break
 		}
+		m.tick(int(a.used - used))
 	}
 	return out, 0
 }
@@ -164,20 +168,29 @@ func findAllgs(m module, l *layout) (at uint64) {
 // among them, all with IDs of their own.
 func isGoroutines(r *reader, l *layout, ptr, n, own uint64) bool {
 	found := false
+	for i := uint64(0); i < n && !found; i++ {
+		g, err := r.word(ptr + 8*i)
+		if err != nil {
+			return false
+		}
+		found = g == own
+	}
+	if !found {
+		return false
+	}
 	seen := map[uint64]bool{}
 	for i := range n {
 		g, err := r.word(ptr + 8*i)
 		if err != nil || g < minAddress || g%8 != 0 {
 			return false
 		}
-		found = found || g == own
 		id, err := r.word(g + l.gID)
 		if err != nil || id > 1<<48 || id != 0 && seen[id] {
 			return false
 		}
 		seen[id] = true
 	}
-	return found
+	return true
 }
 
 // statusName is the state as tracebacks print it (runtime/traceback.go).

@@ -102,6 +102,9 @@ func (h *heap) holds(p, n uint64) bool {
 		if h.late && h.span(p).state == spanInUse {
 			return false // the stack is gone, and the heap has its memory
 		}
+		if p-h.stack.lo >= uint64(len(h.stack.data)) && h.arenas != 0 && h.span(p).state != spanManual {
+			return false // a part that was not copied, of a stack that has moved
+		}
 		return p >= h.floor && n <= h.hi-p
 	}
 	s := h.span(p)

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"runtime"
 	"slices"
-	"time"
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 )
@@ -38,7 +37,7 @@ type locator struct {
 	layout *layout
 	// collected: the collector has run since what is located began.
 	collected bool
-	deadline  time.Time
+	meter     *meter // nil: there is no deadline
 }
 
 // roots returns the variables that are in scope in one call of a frame. line is
@@ -54,7 +53,7 @@ func (l *locator) roots(f *frame, c *call, line int) []root {
 		if v.expr != nil && (v.kind == dump.VarLocal || v.kind == dump.VarCaptured) && v.closureOff < 0 && v.declLine >= line && line > 0 {
 			continue
 		}
-		if len(out)%64 == 63 && time.Now().After(l.deadline) {
+		if l.meter != nil && l.meter.tick(costScope) {
 			out = append(out, root{name: v.name, kind: v.kind, declLine: v.declLine, state: dump.VarMissing, reason: dump.TimeBudget})
 			continue
 		}
@@ -173,6 +172,9 @@ func (l *locator) read(f *frame, v *variable, r *root) {
 	}
 	data := l.arena.alloc(int(size))
 	clear(data)
+	if l.meter != nil {
+		l.meter.tick(int(size))
+	}
 	var known []bool // made when there is a part that is not
 	know := func(lo, hi uint64, is bool) {
 		if known == nil {

@@ -81,13 +81,14 @@ var errBusy = errors.New("another capture is under way")
 // Snapshot does phase one: it copies what there is to know of the calling
 // goroutine, which is the one that fails. It is called on the failing path, in a deferred
 // function while a panic is under way, or where an error was seen. It returns
-// within Config.Pause (Config.Timeout if the event is Dying), which is looked at between frames
-// and between every 32 objects of at most 1 MiB each, and never panics. At most one capture is in phase one at a time; a second one waits within the
+// within Config.Pause (Config.Timeout if the event is Dying), and never panics. The clock is looked at
+// whenever some 50 µs of work have been done; what goes on beyond the limit is the copying of the stack, the
+// following of its frames, and the description of the error. At most one capture is in phase one at a time; a second one waits within the
 // same limit, then fails.
 //
 // The caller must call Encode or Release.
 func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
-	start := time.Now()
+	start := nanotime()
 	defer func() {
 		if p := recover(); p != nil {
 			if s != nil {
@@ -96,7 +97,7 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 			s, err = nil, fmt.Errorf("capture failed: %v", p)
 		}
 	}()
-	s = &Snapshot{e: e, event: ev, time: start, depth: e.cfg.Depth}
+	s = &Snapshot{e: e, event: ev, time: time.Now(), depth: e.cfg.Depth}
 	if ev.Depth > 0 {
 		s.depth = ev.Depth
 	}
@@ -110,7 +111,8 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 	if ev.Dying {
 		limit = e.cfg.Timeout
 	}
-	deadline := start.Add(limit)
+	limit = max(limit-ev.Waited, 0)
+	end := deadline(start) + deadline(limit)
 	select {
 	case e.busy <- struct{}{}:
 	default:
@@ -140,10 +142,10 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 		s.w.heap.marked = s.cycles <= 1
 		s.findReason()
 		if syms := e.symbols.Load(); e.cfg.Goroutines == ScopeAll && syms.allgs != 0 {
-			s.others, s.left = copyGoroutines(self{}, e.layout.Load(), syms.allgs, s.g, e.cfg.MaxGoroutines, &s.reads, s.w.maxBytes, start.Add(limit/2))
+			s.others, s.left = copyGoroutines(self{}, e.layout.Load(), syms.allgs, s.g, e.cfg.MaxGoroutines, &s.reads, s.w.maxBytes, deadline(start)+deadline(limit/2))
 		}
 		if di != nil {
-			s.locate(di, deadline)
+			s.locate(di, end)
 		} else {
 			s.symbolize()
 			select {
@@ -153,12 +155,12 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 			}
 		}
 		s.addRoots()
-		s.w.run(deadline)
+		s.w.run(end)
 	})
 	s.findFailing()
 	s.held = s.Bytes()
 	e.pending.Add(s.held)
-	s.pause = time.Since(start)
+	s.pause = time.Duration(nanotime()-start) + ev.Waited
 	return s, nil
 }
 
@@ -216,7 +218,7 @@ func (s *Snapshot) copyOwn() {
 
 // findReason finds the panics under way and describes what failed.
 func (s *Snapshot) findReason() {
-	c := &chain{w: s.w, limit: s.e.cfg.MaxStringLen, seen: map[[2]uint64]bool{}}
+	c := newChain(s.w, s.e.cfg.MaxStringLen)
 	if s.event.Trigger == dump.TriggerPanic {
 		s.findPanics(c)
 	}
@@ -297,9 +299,9 @@ func (s *Snapshot) addValue(c *chain, name string, kind dump.VarKind, v any) {
 }
 
 // locate unwinds the copied stack and reads its variables.
-func (s *Snapshot) locate(di *debugInfo, deadline time.Time) {
+func (s *Snapshot) locate(di *debugInfo, end deadline) {
 	mem := &s.w.mem
-	u := unwinder{di: di, stack: &s.stack, mem: mem, hi: s.hi, max: s.e.cfg.MaxFrames + 64}
+	u := unwinder{di: di, stack: &s.stack, mem: mem, hi: s.hi, max: s.e.cfg.MaxFrames + 64, end: end}
 	frames, truncated := u.unwind(s.startPC, s.startSP, false)
 	if len(frames) == 0 {
 		s.symbolize()
@@ -316,16 +318,17 @@ func (s *Snapshot) locate(di *debugInfo, deadline time.Time) {
 		}
 		return frames[i].fn.name
 	}):]
-	s.frames = s.readFrames(di, frames, s.e.cfg.MaxFrames, s.cycles, deadline)
+	s.frames = s.readFrames(di, frames, s.e.cfg.MaxFrames, s.cycles, end)
 }
 
 // readFrames reads the calls of physical frames, and their variables as long as
 // there is time and memory for them.
 // cycles is how many cycles the garbage collector has finished since the frames began.
-func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit, cycles int, deadline time.Time) []snapFrame {
+func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit, cycles int, end deadline) []snapFrame {
 	e := s.e
-	loc := locator{di: di, types: e.types, mem: &s.w.mem, arena: &s.reads, heap: &s.w.heap, deadline: deadline, layout: e.layout.Load(), collected: cycles != 0}
+	loc := locator{di: di, types: e.types, mem: &s.w.mem, arena: &s.reads, heap: &s.w.heap, meter: &s.w.meter, layout: e.layout.Load(), collected: cycles != 0}
 	s.w.heap.marked = cycles <= 1
+	s.w.meter.start(end)
 	var out []snapFrame
 	for i := range frames {
 		f := &frames[i]
@@ -333,8 +336,9 @@ func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit, cycles int, 
 			break
 		}
 		if f.fn == nil {
-			p := f.innermost()
-			out = append(out, snapFrame{position: p, pc: f.pc, sp: f.sp, cfa: f.cfa, user: e.isUser(p.name, p.file)})
+			for _, p := range f.known() {
+				out = append(out, snapFrame{position: p.position, pc: f.pc, sp: f.sp, cfa: f.cfa, inlined: p.inlined, user: e.isUser(p.name, p.file), missing: f.why()})
+			}
 			continue
 		}
 		calls := f.fn.callsAt(f.lookup() - di.bias)
@@ -346,8 +350,8 @@ func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit, cycles int, 
 			switch {
 			case s.reads.used+s.w.arena.used > s.w.maxBytes:
 				sf.missing = []dump.Missing{{What: "variables", Why: "the byte budget was spent", Hint: "raise capture.max_bytes"}}
-			case time.Now().After(deadline):
-				sf.missing = []dump.Missing{{What: "variables", Why: "the time budget was spent", Hint: "raise capture.pause or capture.timeout"}}
+			case end.passed():
+				sf.missing = noTime()
 			default:
 				sf.vars = loc.roots(f, &calls[j], p.line)
 			}

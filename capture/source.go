@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 )
@@ -41,10 +40,10 @@ func (s *sources) want(file string, line int) {
 }
 
 // read reads the files that can be read.
-func (s *sources) read(deadline time.Time) []dump.Source {
+func (s *sources) read(end deadline) []dump.Source {
 	var out []dump.Source
 	for _, file := range s.order {
-		if time.Now().After(deadline) {
+		if end.passed() {
 			break
 		}
 		if src, ok := s.readFile(file); ok {

@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"strings"
 	"unsafe"
+
+	"github.com/otelcoredumpy/otelcoredumpy/dump"
 )
 
 // frame is one physical frame of a stack: a function with a frame of its own.
@@ -13,7 +15,9 @@ type frame struct {
 	sp    uint64
 	cfa   uint64
 	fn    *function // nil if the debug info does not know it
-	regs  *registers
+	// skipped: there was no time to look it up.
+	skipped bool
+	regs    *registers
 	// callee is the function that the frame calls, as far as it is known: the one
 	// of the next inner frame; low and high bound what it was passed on the stack.
 	callee        string
@@ -67,6 +71,8 @@ type unwinder struct {
 	mem   *reader // with the copied stack laid over it
 	hi    uint64  // end of the stack
 	max   int     // frames
+	// end is until when functions are looked up in the debug info; the stack is followed anyway.
+	end deadline
 }
 
 // unwind returns the frames from the function that pc is in outwards. sp is the
@@ -80,17 +86,16 @@ func (u *unwinder) unwind(pc, sp uint64, exact bool) (frames []frame, truncated 
 		if !ok || row.cfaReg != spReg() {
 			return frames, true
 		}
-		f.fn = u.di.functionAt(at)
+		if f.skipped = u.end.passed(); !f.skipped {
+			f.fn = u.di.functionAt(at)
+		}
 		f.cfa = sp + uint64(row.cfaOff)
 		if k := len(frames); k > 0 {
 			in := &frames[k-1]
 			f.callee, f.argLow, f.argHi = in.innermostName(), in.cfa, in.cfa+minFrame()+argBytes(in.lookup())
 		}
 		frames = append(frames, f)
-		name := ""
-		if f.fn != nil {
-			name = f.fn.name
-		}
+		name := f.innermostName()
 		if isStackBottom(name) {
 			return frames, false
 		}
@@ -175,6 +180,36 @@ func (f *frame) innermost() position {
 	fs := runtime.CallersFrames([]uintptr{uintptr(f.lookup() + 1)})
 	fr, _ := fs.Next()
 	return position{name: fr.Function, file: fr.File, line: fr.Line}
+}
+
+// knownCall is a call that the runtime tells of.
+type knownCall struct {
+	position
+	inlined bool
+}
+
+// known returns the frame's calls, the innermost first, without debug info.
+func (f *frame) known() (calls []knownCall) {
+	fs := runtime.CallersFrames([]uintptr{uintptr(f.lookup() + 1)})
+	for {
+		fr, more := fs.Next()
+		calls = append(calls, knownCall{position{name: fr.Function, file: fr.File, line: fr.Line}, fr.Func == nil})
+		if !more {
+			return calls
+		}
+	}
+}
+
+// why says why the frame has no variables, if time is the reason.
+func (f *frame) why() []dump.Missing {
+	if !f.skipped {
+		return nil
+	}
+	return noTime()
+}
+
+func noTime() []dump.Missing {
+	return []dump.Missing{{What: "variables", Why: "the time budget was spent", Hint: "raise capture.pause or capture.timeout"}}
 }
 
 // positions returns where each call of calls (see function.callsAt) stands.

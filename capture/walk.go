@@ -2,7 +2,6 @@ package capture
 
 import (
 	"encoding/binary"
-	"time"
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 	"github.com/otelcoredumpy/otelcoredumpy/redact"
@@ -64,12 +63,13 @@ type walker struct {
 	objects objects
 	next    int       // the first object not yet copied
 	again   []*object // objects that are to be copied once more
+	rescan  []*object // objects that were copied, but not all that they lead to was noted
 	ids     dump.ObjectID
 	maps    mapCopy // what of it is kept from map to map
 
-	deadline time.Time
-	stop     dump.Reason // why the walk stopped before its end
-	rtypes   [256]struct {
+	meter  meter
+	stop   dump.Reason // why the walk stopped before its end
+	rtypes [256]struct {
 		addr uint64
 		t    *typ
 	}
@@ -126,11 +126,11 @@ func (w *walker) add(addr uint64, t *typ, s shape, total int64, depth uint8, nam
 }
 
 // run copies objects until there are no more or a budget is spent.
-func (w *walker) run(deadline time.Time) {
-	w.deadline = deadline
+func (w *walker) run(end deadline) {
+	w.meter.start(end)
 	w.stop = dump.Whole
-	for n := 0; w.next < w.objects.len() || len(w.again) > 0; n++ {
-		if n%32 == 0 && !deadline.IsZero() && time.Now().After(deadline) {
+	for w.next < w.objects.len() || len(w.again) > 0 || len(w.rescan) > 0 {
+		if w.meter.tick(3 * costRead) {
 			w.stop = dump.TimeBudget
 			return
 		}
@@ -145,8 +145,17 @@ func (w *walker) run(deadline time.Time) {
 			w.copyObject(o)
 			continue
 		}
+		if k := len(w.rescan); k > 0 {
+			o := w.rescan[k-1]
+			w.rescan = w.rescan[:k-1]
+			w.scanObject(o)
+			continue
+		}
 		w.next++
 		w.copyObject(w.objects.at(w.next - 1))
+	}
+	if w.meter.over {
+		w.stop = dump.TimeBudget // what it came too late for was not even noted
 	}
 }
 
@@ -187,9 +196,20 @@ func (w *walker) copyObject(o *object) {
 	case shapeChan:
 		w.copyChan(o)
 	}
-	if o.data == nil {
-		return
+	if o.data != nil {
+		w.scanObject(o)
 	}
+}
+
+// scanObject adds what a copied object leads to. If its time is over meanwhile,
+// phase two does it again.
+func (w *walker) scanObject(o *object) {
+	w.doubt = o.doubt
+	defer func() {
+		if w.meter.over && !w.late {
+			w.rescan = append(w.rescan, o)
+		}
+	}()
 	switch o.shape {
 	case shapeValue:
 		w.scan(o.t, o.data, o.depth, o.name)
@@ -203,7 +223,7 @@ func (w *walker) copyObject(o *object) {
 		}
 		for off := uint64(0); off+t.size <= uint64(len(o.data)); off += t.size {
 			w.scan(t, o.data[off:off+t.size], o.depth, o.name)
-			if w.arena.used >= w.maxBytes {
+			if w.arena.used >= w.maxBytes || w.meter.tick(costRead) {
 				return
 			}
 		}
@@ -220,7 +240,7 @@ func (w *walker) copyObject(o *object) {
 				}
 			}
 			w.scan(o.t.elem, o.data[at+ks:at+ks+es], o.depth, name)
-			if w.arena.used >= w.maxBytes {
+			if w.arena.used >= w.maxBytes || w.meter.tick(2*costRead) {
 				return
 			}
 		}
@@ -242,7 +262,9 @@ func (w *walker) maxElems(t *typ) int {
 // copy copies n bytes into the arena.
 func (w *walker) copy(addr, n uint64) ([]byte, dump.Reason) {
 	b := w.arena.alloc(int(n))
-	if err := w.mem.ReadAt(b, addr); err != nil {
+	err := w.mem.ReadAt(b, addr)
+	w.meter.read(int(n), err)
+	if err != nil {
 		return nil, dump.Unreadable
 	}
 	return b, dump.Whole
@@ -267,7 +289,7 @@ func (w *walker) scan(t *typ, data []byte, depth uint8, name string) {
 	t.resolve()
 	for i := range t.slots {
 		s := &t.slots[i]
-		if s.off+s.typ.size > uint64(len(data)) {
+		if s.off+s.typ.size > uint64(len(data)) || w.meter.tick(costRead/4) {
 			return
 		}
 		n, secret := s.name, s.secret
@@ -333,7 +355,7 @@ func (w *walker) follow(t *typ, b []byte, depth uint8, name string, secret bool)
 // It reads redact.Lookahead bytes more than are kept, so that a secret that crosses
 // the limit is still seen.
 func (w *walker) addText(p uint64, n int64, depth uint8, name string, secret bool) {
-	if p == 0 || n <= 0 || n > 1<<40 || w.arena.used >= w.maxBytes {
+	if p == 0 || n <= 0 || n > 1<<40 || w.arena.used >= w.maxBytes || w.meter.over {
 		return
 	}
 	o := w.add(p, w.types.bytes, shapeText, n, min(depth, w.depth), name, secret)
@@ -433,6 +455,9 @@ func (w *walker) copyMap(o *object) {
 				break
 			}
 			tb, err := w.mem.bytes(table, 40)
+			if w.meter.read(40, err) {
+				break
+			}
 			if err != nil {
 				c.failed = true
 				break
@@ -443,6 +468,14 @@ func (w *walker) copyMap(o *object) {
 			groups, mask := word(tb, int(l.tabGroups+l.groupsData)), word(tb, int(l.tabGroups+l.groupsLengthMask))
 			c.copyGroups(groups, mask+1)
 		}
+	}
+	if w.meter.over && c.n < want && !w.late {
+		o.done = false // phase two has more time
+		w.again = append(w.again, o)
+		return
+	}
+	if w.meter.over && c.n < want {
+		o.reason = dump.TimeBudget
 	}
 	if c.failed && c.n == 0 {
 		o.reason = dump.Unreadable
@@ -475,8 +508,11 @@ func (c *mapCopy) copyGroups(at, count uint64) {
 	ks, es := c.t.key.size, c.t.elem.size
 	for g := uint64(0); g < count && c.n < c.want && c.visits < maxMapVisits; g++ {
 		c.visits += 8
-		if c.w.mem.ReadAt(c.group, at+g*m.groupSize) != nil {
+		err := c.w.mem.ReadAt(c.group, at+g*m.groupSize)
+		if err != nil {
 			c.failed = true
+		}
+		if c.w.meter.read(len(c.group), err) || err != nil {
 			return
 		}
 		for s := uint64(0); s < 8 && c.n < c.want; s++ {
@@ -511,7 +547,9 @@ func (c *mapCopy) append(slot []byte, off, size uint64, indirect bool) bool {
 	}
 	n := len(c.out)
 	c.out = append(c.out, make([]byte, size)...)
-	return c.w.mem.ReadAt(c.out[n:], word(slot, int(off))) == nil
+	err := c.w.mem.ReadAt(c.out[n:], word(slot, int(off)))
+	c.w.meter.read(int(size), err)
+	return err == nil
 }
 
 // copyChan copies a channel's buffer, oldest element first.
@@ -534,6 +572,7 @@ func (w *walker) copyChan(o *object) {
 	n := min(count, uint64(w.maxElems(t.elem)))
 	es := t.elem.size
 	b := w.arena.alloc(int(n * es))
+	w.meter.tick(int(n * (es + costRead)))
 	for i := range n {
 		at := buf + (recv+i)%size*es
 		if es > 0 && w.mem.ReadAt(b[i*es:(i+1)*es], at) != nil {

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/otelcoredumpy/otelcoredumpy/internal/bubble"
 )
 
 // compressMin is the payload length below which compression is not tried.
@@ -21,6 +23,9 @@ var encoderPools [zstd.SpeedBestCompression + 1]sync.Pool
 // compress appends the zstd frame of src to dst.
 func compress(dst, src []byte, level zstd.EncoderLevel) ([]byte, error) {
 	pool := &encoderPools[level]
+	if bubble.Here() {
+		pool = &sync.Pool{} // an encoder has channels
+	}
 	enc, _ := pool.Get().(*zstd.Encoder)
 	if enc == nil {
 		var err error
@@ -47,7 +52,11 @@ var decompressors sync.Pool
 // decompressor returns a decoder of the payload that was compressed into src,
 // piece by piece, or of any payload as a whole. It must be given back.
 func decompressor(src []byte) (*zstd.Decoder, error) {
-	dec, _ := decompressors.Get().(*zstd.Decoder)
+	pool := &decompressors
+	if bubble.Here() {
+		pool = &sync.Pool{} // a decoder has channels
+	}
+	dec, _ := pool.Get().(*zstd.Decoder)
 	if dec == nil {
 		var err error
 		dec, err = zstd.NewReader(nil,
@@ -70,7 +79,7 @@ func decompressor(src []byte) (*zstd.Decoder, error) {
 }
 
 func freeDecompressor(dec *zstd.Decoder) {
-	if dec.Reset(nil) == nil { // forgets its source
+	if dec.Reset(nil) == nil && !bubble.Here() { // forgets its source
 		decompressors.Put(dec)
 	}
 }

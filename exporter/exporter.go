@@ -281,6 +281,7 @@ type Exporter struct {
 	ended   bool         // the background takes nothing more
 	stop    chan struct{}
 	stopped chan struct{}
+	dones   chan chan struct{} // see newDone
 
 	successor atomic.Pointer[Exporter]
 }
@@ -315,6 +316,7 @@ func New(engine Engine, store Store, cfg Config) (*Exporter, error) {
 		encoded:   make(chan *job, cfg.Queue),
 		stop:      make(chan struct{}),
 		stopped:   make(chan struct{}),
+		dones:     make(chan chan struct{}),
 	}
 	e.spool, _ = store.(sink.Forwarder)
 	e.trouble.logger = cfg.Logger
@@ -322,6 +324,7 @@ func New(engine Engine, store Store, cfg Config) (*Exporter, error) {
 	e.telemetry = newTelemetry(e)
 	go e.encodeAll()
 	go e.storeAll()
+	go e.makeDones()
 	return e, nil
 }
 
@@ -370,7 +373,7 @@ func (e *Exporter) Flush(ctx context.Context) error {
 	if e = e.current(); e == nil {
 		return nil
 	}
-	err := e.jobs.wait(ctx)
+	err := e.jobs.wait(ctx, e.newDone)
 	e.telemetry.wait(ctx)
 	return err
 }
@@ -390,7 +393,7 @@ func (e *Exporter) Shutdown(ctx context.Context) error {
 	if was {
 		return nil
 	}
-	err := errors.Join(e.phases.wait(ctx), e.jobs.wait(ctx))
+	err := errors.Join(e.phases.wait(ctx, e.newDone), e.jobs.wait(ctx, e.newDone))
 	e.gate.Lock()
 	e.ended = true
 	e.gate.Unlock()

@@ -114,7 +114,7 @@ func (e *Exporter) waitALittle(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	_ = e.jobs.wait(ctx) // whoever wants to know calls Flush
+	_ = e.jobs.wait(ctx, e.newDone) // whoever wants to know calls Flush
 }
 
 // failing looks into a span that may have failed and returns it as it is to go

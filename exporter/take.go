@@ -230,11 +230,13 @@ func (e *Exporter) phase(f *failure, a *admission, wait time.Duration) (j *job, 
 	if !f.panicking {
 		// A panic does not wait here: the engine saves its registers, which
 		// the next signal destroys, before it waits.
+		began := time.Now()
 		if !enter(e.turn, wait) {
 			e.trouble.report(DropBusy, "dump dropped: other captures took longer than %v", wait)
 			return drop(DropBusy, errBusy)
 		}
 		defer leave(e.turn)
+		f.event.Waited = time.Since(began)
 	}
 
 	f.event.Dying = f.dying
@@ -423,7 +425,7 @@ func (e *Exporter) newRecord(f *failure) *record {
 		messages:  f.messages,
 		dying:     f.dying,
 		link:      e.own.newContext(),
-		done:      make(chan struct{}),
+		done:      e.newDone(),
 	}
 	if len(f.chain) > 0 {
 		rec.reason = f.chain[0]

@@ -142,7 +142,7 @@ func (t *telemetry) delivered(outcome string, took time.Duration) {
 
 // wait waits until what was put before is recorded, but not for long.
 func (t *telemetry) wait(ctx context.Context) {
-	s := sample{what: sampleNone, done: make(chan struct{})}
+	s := sample{what: sampleNone, done: t.e.newDone()}
 	limit := time.NewTimer(grace)
 	defer limit.Stop()
 	select {

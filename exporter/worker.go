@@ -146,7 +146,7 @@ func (e *Exporter) writeNow(j *job, until time.Time) {
 		e.storeOne(j, atMost(e.cfg.DyingPutTimeout, until))
 		e.forward(j.rec, until)
 	}
-	_ = e.jobs.wait(ctx)
+	_ = e.jobs.wait(ctx, e.newDone)
 }
 
 // encodeOne runs phase two. It reports whether there is something to store;
@@ -398,14 +398,14 @@ func (t *tracker) count() int {
 }
 
 // wait waits until there are no jobs, or until ctx is done.
-func (t *tracker) wait(ctx context.Context) error {
+func (t *tracker) wait(ctx context.Context, newDone func() chan struct{}) error {
 	t.mu.Lock()
 	if t.n == 0 {
 		t.mu.Unlock()
 		return nil
 	}
 	if t.idle == nil {
-		t.idle = make(chan struct{})
+		t.idle = newDone()
 	}
 	idle := t.idle
 	t.mu.Unlock()

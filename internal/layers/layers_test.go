@@ -17,10 +17,11 @@ const module = "github.com/otelcoredumpy/otelcoredumpy"
 // allowed lists, for each package, which of ours it may import. "" is the root.
 // Packages that are not listed may import everything: commands, examples, tests.
 var allowed = map[string][]string{
-	"dump":                 {},
+	"internal/bubble":      {},
+	"dump":                 {"internal/bubble"},
 	"dump/dumppb":          {},
 	"redact":               {},
-	"capture":              {"dump", "redact"},
+	"capture":              {"dump", "internal/bubble", "redact"},
 	"sink":                 {"dump"},
 	"sink/sinktest":        {"dump", "sink"},
 	"sink/local":           {"dump", "sink", "sink/internal/calendar", "sink/internal/disk"},
@@ -31,7 +32,7 @@ var allowed = map[string][]string{
 	"sink/encrypt":         {"dump", "sink"},
 	"sink/prune":           {"dump", "sink"},
 	"sink/s3":              {"dump", "sink", "sink/internal/calendar"},
-	"exporter":             {"capture", "dump", "redact", "sink"},
+	"exporter":             {"capture", "dump", "internal/bubble", "redact", "sink"},
 	"internal/debugger":    {"dump"},
 	"internal/repl":        {"dump", "internal/debugger"},
 	"internal/config":      {"capture", "dump", "exporter", "redact", "sink", "sink/encrypt", "sink/local", "sink/route", "sink/s3", "sink/spool"},
