@@ -168,29 +168,22 @@ func findAllgs(m module, l *layout) (at uint64) {
 // among them, all with IDs of their own.
 func isGoroutines(r *reader, l *layout, ptr, n, own uint64) bool {
 	found := false
-	for i := uint64(0); i < n && !found; i++ {
-		g, err := r.word(ptr + 8*i)
-		if err != nil {
-			return false
-		}
-		found = g == own
-	}
-	if !found {
-		return false
-	}
 	seen := map[uint64]bool{}
 	for i := range n {
 		g, err := r.word(ptr + 8*i)
 		if err != nil || g < minAddress || g%8 != 0 {
 			return false
 		}
+		found = found || g == own
 		id, err := r.word(g + l.gID)
 		if err != nil || id > 1<<48 || id != 0 && seen[id] {
 			return false
 		}
-		seen[id] = true
+		if id != 0 && len(seen) < 1<<16 { // so many that are different are no accident
+			seen[id] = true
+		}
 	}
-	return true
+	return found
 }
 
 // statusName is the state as tracebacks print it (runtime/traceback.go).
