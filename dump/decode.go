@@ -230,7 +230,9 @@ func (d *decoder) value(b []byte, v *Value, depth int) error {
 		if many != 0 && (len(v.Elems) != 0 || w != nil && w.total != 0) {
 			return errOrder
 		}
-		d.valueField(&f, v, &many)
+		if err := d.valueField(&f, v, &many, depth); err != nil {
+			return err
+		}
 	}
 	if f.err == nil && many != 0 {
 		all := len(v.Elems)
@@ -244,14 +246,15 @@ func (d *decoder) value(b []byte, v *Value, depth int) error {
 	return f.err
 }
 
-// Tags of the elements of a value, and of how many there are if they are many.
+// Tags of the elements of a value, of how many there are if they are many, and of its children.
 const (
 	elemTag  = 11<<3 | wireBytes
 	countTag = 17<<3 | wireVarint
+	childTag = 18<<3 | wireBytes
 )
 
-// valueField reads the current field of a value, which is not an element.
-func (d *decoder) valueField(f *fields, v *Value, many *int) {
+// valueField reads the current field of a value, which is not an element. depth is the value's.
+func (d *decoder) valueField(f *fields, v *Value, many *int, depth int) error {
 	switch f.tag {
 	case 1<<3 | wireVarint:
 		v.Type = TypeID(f.u)
@@ -283,7 +286,30 @@ func (d *decoder) valueField(f *fields, v *Value, many *int) {
 		v.Summary = d.string(f.v)
 	case countTag:
 		*many = int(min(f.u, math.MaxInt32))
+	case childTag:
+		c, err := grow(d, f, &v.Children)
+		if err != nil {
+			return err
+		}
+		return d.child(f.v, c, depth+1)
 	}
+	return nil
+}
+
+func (d *decoder) child(b []byte, c *Child, depth int) error {
+	f := fields{b: b}
+	for f.next() {
+		switch f.tag {
+		case 1<<3 | wireBytes:
+			c.Name = d.string(f.v)
+		case 2<<3 | wireBytes:
+			// The window is for the elements of the object's own value.
+			if err := d.value(f.v, &c.Value, max(depth, 2)); err != nil {
+				return err
+			}
+		}
+	}
+	return f.err
 }
 
 func (d *decoder) object(b []byte, o *Object) error {

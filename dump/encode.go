@@ -139,7 +139,13 @@ func (e *encoder) grant(n int) int {
 // The elements come last, so that whoever wants only the first few of very many
 // need not go through all of them.
 func (e *encoder) value(v *Value, depth int) {
-	reason, elems := v.Reason, v.Elems
+	reason, elems, kids := v.Reason, v.Elems, v.Children
+	if len(kids) != 0 {
+		if depth >= maxDepth {
+			kids = nil
+		}
+		kids = kids[:e.grant(len(kids))]
+	}
 	if len(elems) != 0 {
 		limit := Whole
 		switch room := itemLimit - e.items; {
@@ -171,6 +177,14 @@ func (e *encoder) value(v *Value, depth int) {
 	e.string(14, v.Detail)
 	e.string(15, v.Func)
 	e.string(16, v.Summary)
+	for i := range kids {
+		at := e.open(18)
+		e.string(1, kids[i].Name)
+		in := e.open(2)
+		e.value(&kids[i].Value, depth+1)
+		e.closeSingle(in)
+		e.close(at)
+	}
 	if len(elems) >= manyElems {
 		e.int(17, int64(len(elems)))
 	}

@@ -70,6 +70,10 @@ func (g *generator) set(v reflect.Value, depth int) {
 		if depth > 5 {
 			return
 		}
+	case *[]Child:
+		if depth > 4 {
+			return
+		}
 	}
 	switch v.Kind() {
 	case reflect.Bool:

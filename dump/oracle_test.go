@@ -373,6 +373,9 @@ func pbValue(v *Value) *dumppb.Value {
 		Type: uint32(v.Type), Num2: v.Num2, Ptr: v.Ptr, Len: v.Len, Cap: v.Cap, Bytes: v.Bytes, Raw: v.Raw,
 		Obj: uint64(v.Obj), Elems: each(v.Elems, pbValue), Addr: v.Addr, Reason: dumppb.Reason(v.Reason),
 		Detail: v.Detail, Func: v.Func, Summary: v.Summary,
+		Children: each(v.Children, func(c *Child) *dumppb.Child {
+			return &dumppb.Child{Name: c.Name, Value: optional(&c.Value)}
+		}),
 	}
 	if len(v.Elems) >= manyElems {
 		out.ElemCount = uint32(len(v.Elems))

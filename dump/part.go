@@ -219,7 +219,9 @@ func (d *decoder) valueHead(b []byte, v *Value, w *window) headState {
 		if !f.next() {
 			return headShort
 		}
-		d.valueField(&f, v, &many)
+		if d.valueField(&f, v, &many, 1) != nil {
+			return headNot
+		}
 	}
 	if many == 0 || many > maxItems {
 		return headNot

@@ -149,6 +149,15 @@ type Value struct {
 	// Summary is how a type support describes the value ("2026-11-23 03:20:00
 	// +0000 UTC" for a time.Time), "" if none did.
 	Summary string
+	// Children are what a type support shows of the value besides: what its parts
+	// mean, as the deadline of a context. Most values have none.
+	Children []Child
+}
+
+// Child is a named part of a value that a type support shows.
+type Child struct {
+	Name  string
+	Value Value
 }
 
 // Object is a piece of the process's memory with a type and an identity: the

@@ -87,7 +87,24 @@ func (d *decoder) checkValue(b []byte, depth int) error {
 		case many != 0 && elems != 0:
 			return errOrder
 		case f.tag == countTag:
-			d.valueField(&f, &v, &many)
+			if err := d.valueField(&f, &v, &many, depth); err != nil {
+				return err
+			}
+		case f.tag == childTag:
+			if err := d.take(1); err != nil {
+				return err
+			}
+			c := fields{b: f.v}
+			for c.next() {
+				if c.tag == 2<<3|wireBytes {
+					if err := d.checkValue(c.v, depth+1); err != nil {
+						return err
+					}
+				}
+			}
+			if c.err != nil {
+				return c.err
+			}
 		}
 	}
 	if f.err == nil && many != 0 && many != elems {

@@ -1944,6 +1944,7 @@ type Value struct {
 	Func          string         `protobuf:"bytes,15,opt,name=func,proto3" json:"func,omitempty"`
 	Summary       string         `protobuf:"bytes,16,opt,name=summary,proto3" json:"summary,omitempty"`
 	ElemCount     uint32         `protobuf:"varint,17,opt,name=elem_count,json=elemCount,proto3" json:"elem_count,omitempty"` // since 1.1: number of elems if they are many; they come behind all other fields then
+	Children      []*Child       `protobuf:"bytes,18,rep,name=children,proto3" json:"children,omitempty"`                     // what a type support shows of the value besides
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2108,6 +2109,13 @@ func (x *Value) GetElemCount() uint32 {
 	return 0
 }
 
+func (x *Value) GetChildren() []*Child {
+	if x != nil {
+		return x.Children
+	}
+	return nil
+}
+
 type isValue_Number interface {
 	isValue_Number()
 }
@@ -2123,6 +2131,59 @@ type Value_NumWide struct {
 func (*Value_Num) isValue_Number() {}
 
 func (*Value_NumWide) isValue_Number() {}
+
+// Child is a named part of a value that a type support shows.
+type Child struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value         *Value                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Child) Reset() {
+	*x = Child{}
+	mi := &file_dump_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Child) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Child) ProtoMessage() {}
+
+func (x *Child) ProtoReflect() protoreflect.Message {
+	mi := &file_dump_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Child.ProtoReflect.Descriptor instead.
+func (*Child) Descriptor() ([]byte, []int) {
+	return file_dump_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Child) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Child) GetValue() *Value {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
 
 type Goroutine struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2143,7 +2204,7 @@ type Goroutine struct {
 
 func (x *Goroutine) Reset() {
 	*x = Goroutine{}
-	mi := &file_dump_proto_msgTypes[23]
+	mi := &file_dump_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2216,7 @@ func (x *Goroutine) String() string {
 func (*Goroutine) ProtoMessage() {}
 
 func (x *Goroutine) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[23]
+	mi := &file_dump_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2229,7 @@ func (x *Goroutine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goroutine.ProtoReflect.Descriptor instead.
 func (*Goroutine) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{23}
+	return file_dump_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Goroutine) GetId() int64 {
@@ -2266,7 +2327,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_dump_proto_msgTypes[24]
+	mi := &file_dump_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2278,7 +2339,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[24]
+	mi := &file_dump_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2291,7 +2352,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{24}
+	return file_dump_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Frame) GetFunc() string {
@@ -2378,7 +2439,7 @@ type Variable struct {
 
 func (x *Variable) Reset() {
 	*x = Variable{}
-	mi := &file_dump_proto_msgTypes[25]
+	mi := &file_dump_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2390,7 +2451,7 @@ func (x *Variable) String() string {
 func (*Variable) ProtoMessage() {}
 
 func (x *Variable) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[25]
+	mi := &file_dump_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2403,7 +2464,7 @@ func (x *Variable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Variable.ProtoReflect.Descriptor instead.
 func (*Variable) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{25}
+	return file_dump_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Variable) GetName() string {
@@ -2458,7 +2519,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_dump_proto_msgTypes[26]
+	mi := &file_dump_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2531,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[26]
+	mi := &file_dump_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +2544,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{26}
+	return file_dump_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Source) GetFile() string {
@@ -2510,7 +2571,7 @@ type SourceBlock struct {
 
 func (x *SourceBlock) Reset() {
 	*x = SourceBlock{}
-	mi := &file_dump_proto_msgTypes[27]
+	mi := &file_dump_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2522,7 +2583,7 @@ func (x *SourceBlock) String() string {
 func (*SourceBlock) ProtoMessage() {}
 
 func (x *SourceBlock) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[27]
+	mi := &file_dump_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2535,7 +2596,7 @@ func (x *SourceBlock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceBlock.ProtoReflect.Descriptor instead.
 func (*SourceBlock) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{27}
+	return file_dump_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SourceBlock) GetFirst() int64 {
@@ -2575,7 +2636,7 @@ type Extra struct {
 
 func (x *Extra) Reset() {
 	*x = Extra{}
-	mi := &file_dump_proto_msgTypes[28]
+	mi := &file_dump_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2587,7 +2648,7 @@ func (x *Extra) String() string {
 func (*Extra) ProtoMessage() {}
 
 func (x *Extra) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[28]
+	mi := &file_dump_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2600,7 +2661,7 @@ func (x *Extra) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Extra.ProtoReflect.Descriptor instead.
 func (*Extra) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{28}
+	return file_dump_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Extra) GetSpanKind() string {
@@ -2719,7 +2780,7 @@ type SpanEvent struct {
 
 func (x *SpanEvent) Reset() {
 	*x = SpanEvent{}
-	mi := &file_dump_proto_msgTypes[29]
+	mi := &file_dump_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2731,7 +2792,7 @@ func (x *SpanEvent) String() string {
 func (*SpanEvent) ProtoMessage() {}
 
 func (x *SpanEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[29]
+	mi := &file_dump_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2744,7 +2805,7 @@ func (x *SpanEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpanEvent.ProtoReflect.Descriptor instead.
 func (*SpanEvent) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{29}
+	return file_dump_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SpanEvent) GetName() string {
@@ -2895,7 +2956,7 @@ const file_dump_proto_rawDesc = "" +
 	"\x05value\x18\x01 \x01(\v2\x1c.otelcoredumpy.dump.v1.ValueR\x05value\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\x04R\x04addr\x12\x12\n" +
 	"\x04late\x18\x03 \x01(\bR\x04late\x12\x19\n" +
-	"\bin_place\x18\x04 \x01(\bR\ainPlace\"\xbe\x03\n" +
+	"\bin_place\x18\x04 \x01(\bR\ainPlace\"\xf8\x03\n" +
 	"\x05Value\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\rR\x04type\x12\x12\n" +
 	"\x03num\x18\x02 \x01(\x04H\x00R\x03num\x12\x1b\n" +
@@ -2915,8 +2976,12 @@ const file_dump_proto_rawDesc = "" +
 	"\x04func\x18\x0f \x01(\tR\x04func\x12\x18\n" +
 	"\asummary\x18\x10 \x01(\tR\asummary\x12\x1d\n" +
 	"\n" +
-	"elem_count\x18\x11 \x01(\rR\telemCountB\b\n" +
-	"\x06number\"\xcc\x03\n" +
+	"elem_count\x18\x11 \x01(\rR\telemCount\x128\n" +
+	"\bchildren\x18\x12 \x03(\v2\x1c.otelcoredumpy.dump.v1.ChildR\bchildrenB\b\n" +
+	"\x06number\"O\n" +
+	"\x05Child\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x122\n" +
+	"\x05value\x18\x02 \x01(\v2\x1c.otelcoredumpy.dump.v1.ValueR\x05value\"\xcc\x03\n" +
 	"\tGoroutine\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x1b\n" +
 	"\tparent_id\x18\x02 \x01(\x03R\bparentId\x12\x16\n" +
@@ -3073,7 +3138,7 @@ func file_dump_proto_rawDescGZIP() []byte {
 }
 
 var file_dump_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_dump_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_dump_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_dump_proto_goTypes = []any{
 	(SectionKind)(0),              // 0: otelcoredumpy.dump.v1.SectionKind
 	(Kind)(0),                     // 1: otelcoredumpy.dump.v1.Kind
@@ -3103,20 +3168,21 @@ var file_dump_proto_goTypes = []any{
 	(*Field)(nil),                 // 25: otelcoredumpy.dump.v1.Field
 	(*Object)(nil),                // 26: otelcoredumpy.dump.v1.Object
 	(*Value)(nil),                 // 27: otelcoredumpy.dump.v1.Value
-	(*Goroutine)(nil),             // 28: otelcoredumpy.dump.v1.Goroutine
-	(*Frame)(nil),                 // 29: otelcoredumpy.dump.v1.Frame
-	(*Variable)(nil),              // 30: otelcoredumpy.dump.v1.Variable
-	(*Source)(nil),                // 31: otelcoredumpy.dump.v1.Source
-	(*SourceBlock)(nil),           // 32: otelcoredumpy.dump.v1.SourceBlock
-	(*Extra)(nil),                 // 33: otelcoredumpy.dump.v1.Extra
-	(*SpanEvent)(nil),             // 34: otelcoredumpy.dump.v1.SpanEvent
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	(*Child)(nil),                 // 28: otelcoredumpy.dump.v1.Child
+	(*Goroutine)(nil),             // 29: otelcoredumpy.dump.v1.Goroutine
+	(*Frame)(nil),                 // 30: otelcoredumpy.dump.v1.Frame
+	(*Variable)(nil),              // 31: otelcoredumpy.dump.v1.Variable
+	(*Source)(nil),                // 32: otelcoredumpy.dump.v1.Source
+	(*SourceBlock)(nil),           // 33: otelcoredumpy.dump.v1.SourceBlock
+	(*Extra)(nil),                 // 34: otelcoredumpy.dump.v1.Extra
+	(*SpanEvent)(nil),             // 35: otelcoredumpy.dump.v1.SpanEvent
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
 }
 var file_dump_proto_depIdxs = []int32{
 	7,  // 0: otelcoredumpy.dump.v1.Prelude.header:type_name -> otelcoredumpy.dump.v1.Header
 	6,  // 1: otelcoredumpy.dump.v1.Prelude.sections:type_name -> otelcoredumpy.dump.v1.SectionInfo
 	0,  // 2: otelcoredumpy.dump.v1.SectionInfo.kind:type_name -> otelcoredumpy.dump.v1.SectionKind
-	35, // 3: otelcoredumpy.dump.v1.Header.time:type_name -> google.protobuf.Timestamp
+	36, // 3: otelcoredumpy.dump.v1.Header.time:type_name -> google.protobuf.Timestamp
 	8,  // 4: otelcoredumpy.dump.v1.Header.reason:type_name -> otelcoredumpy.dump.v1.ErrorInfo
 	9,  // 5: otelcoredumpy.dump.v1.Header.resource:type_name -> otelcoredumpy.dump.v1.KeyValue
 	10, // 6: otelcoredumpy.dump.v1.Header.module:type_name -> otelcoredumpy.dump.v1.Module
@@ -3128,40 +3194,42 @@ var file_dump_proto_depIdxs = []int32{
 	16, // 12: otelcoredumpy.dump.v1.Header.missing:type_name -> otelcoredumpy.dump.v1.Missing
 	24, // 13: otelcoredumpy.dump.v1.TypeSection.types:type_name -> otelcoredumpy.dump.v1.Type
 	26, // 14: otelcoredumpy.dump.v1.ObjectSection.objects:type_name -> otelcoredumpy.dump.v1.Object
-	28, // 15: otelcoredumpy.dump.v1.GoroutineSection.goroutines:type_name -> otelcoredumpy.dump.v1.Goroutine
-	31, // 16: otelcoredumpy.dump.v1.SourceSection.sources:type_name -> otelcoredumpy.dump.v1.Source
-	33, // 17: otelcoredumpy.dump.v1.ExtraSection.extras:type_name -> otelcoredumpy.dump.v1.Extra
+	29, // 15: otelcoredumpy.dump.v1.GoroutineSection.goroutines:type_name -> otelcoredumpy.dump.v1.Goroutine
+	32, // 16: otelcoredumpy.dump.v1.SourceSection.sources:type_name -> otelcoredumpy.dump.v1.Source
+	34, // 17: otelcoredumpy.dump.v1.ExtraSection.extras:type_name -> otelcoredumpy.dump.v1.Extra
 	23, // 18: otelcoredumpy.dump.v1.EndSection.ends:type_name -> otelcoredumpy.dump.v1.End
 	1,  // 19: otelcoredumpy.dump.v1.Type.kind:type_name -> otelcoredumpy.dump.v1.Kind
 	25, // 20: otelcoredumpy.dump.v1.Type.fields:type_name -> otelcoredumpy.dump.v1.Field
 	27, // 21: otelcoredumpy.dump.v1.Object.value:type_name -> otelcoredumpy.dump.v1.Value
 	27, // 22: otelcoredumpy.dump.v1.Value.elems:type_name -> otelcoredumpy.dump.v1.Value
 	2,  // 23: otelcoredumpy.dump.v1.Value.reason:type_name -> otelcoredumpy.dump.v1.Reason
-	12, // 24: otelcoredumpy.dump.v1.Goroutine.created_by:type_name -> otelcoredumpy.dump.v1.Location
-	9,  // 25: otelcoredumpy.dump.v1.Goroutine.labels:type_name -> otelcoredumpy.dump.v1.KeyValue
-	29, // 26: otelcoredumpy.dump.v1.Goroutine.frames:type_name -> otelcoredumpy.dump.v1.Frame
-	30, // 27: otelcoredumpy.dump.v1.Goroutine.values:type_name -> otelcoredumpy.dump.v1.Variable
-	16, // 28: otelcoredumpy.dump.v1.Goroutine.missing:type_name -> otelcoredumpy.dump.v1.Missing
-	30, // 29: otelcoredumpy.dump.v1.Frame.vars:type_name -> otelcoredumpy.dump.v1.Variable
-	16, // 30: otelcoredumpy.dump.v1.Frame.missing:type_name -> otelcoredumpy.dump.v1.Missing
-	3,  // 31: otelcoredumpy.dump.v1.Variable.kind:type_name -> otelcoredumpy.dump.v1.VarKind
-	4,  // 32: otelcoredumpy.dump.v1.Variable.state:type_name -> otelcoredumpy.dump.v1.VarState
-	27, // 33: otelcoredumpy.dump.v1.Variable.value:type_name -> otelcoredumpy.dump.v1.Value
-	32, // 34: otelcoredumpy.dump.v1.Source.blocks:type_name -> otelcoredumpy.dump.v1.SourceBlock
-	35, // 35: otelcoredumpy.dump.v1.Extra.span_start:type_name -> google.protobuf.Timestamp
-	35, // 36: otelcoredumpy.dump.v1.Extra.span_end:type_name -> google.protobuf.Timestamp
-	9,  // 37: otelcoredumpy.dump.v1.Extra.span_attributes:type_name -> otelcoredumpy.dump.v1.KeyValue
-	34, // 38: otelcoredumpy.dump.v1.Extra.span_events:type_name -> otelcoredumpy.dump.v1.SpanEvent
-	35, // 39: otelcoredumpy.dump.v1.Extra.start_time:type_name -> google.protobuf.Timestamp
-	10, // 40: otelcoredumpy.dump.v1.Extra.modules:type_name -> otelcoredumpy.dump.v1.Module
-	9,  // 41: otelcoredumpy.dump.v1.Extra.settings:type_name -> otelcoredumpy.dump.v1.KeyValue
-	35, // 42: otelcoredumpy.dump.v1.SpanEvent.time:type_name -> google.protobuf.Timestamp
-	9,  // 43: otelcoredumpy.dump.v1.SpanEvent.attributes:type_name -> otelcoredumpy.dump.v1.KeyValue
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	28, // 24: otelcoredumpy.dump.v1.Value.children:type_name -> otelcoredumpy.dump.v1.Child
+	27, // 25: otelcoredumpy.dump.v1.Child.value:type_name -> otelcoredumpy.dump.v1.Value
+	12, // 26: otelcoredumpy.dump.v1.Goroutine.created_by:type_name -> otelcoredumpy.dump.v1.Location
+	9,  // 27: otelcoredumpy.dump.v1.Goroutine.labels:type_name -> otelcoredumpy.dump.v1.KeyValue
+	30, // 28: otelcoredumpy.dump.v1.Goroutine.frames:type_name -> otelcoredumpy.dump.v1.Frame
+	31, // 29: otelcoredumpy.dump.v1.Goroutine.values:type_name -> otelcoredumpy.dump.v1.Variable
+	16, // 30: otelcoredumpy.dump.v1.Goroutine.missing:type_name -> otelcoredumpy.dump.v1.Missing
+	31, // 31: otelcoredumpy.dump.v1.Frame.vars:type_name -> otelcoredumpy.dump.v1.Variable
+	16, // 32: otelcoredumpy.dump.v1.Frame.missing:type_name -> otelcoredumpy.dump.v1.Missing
+	3,  // 33: otelcoredumpy.dump.v1.Variable.kind:type_name -> otelcoredumpy.dump.v1.VarKind
+	4,  // 34: otelcoredumpy.dump.v1.Variable.state:type_name -> otelcoredumpy.dump.v1.VarState
+	27, // 35: otelcoredumpy.dump.v1.Variable.value:type_name -> otelcoredumpy.dump.v1.Value
+	33, // 36: otelcoredumpy.dump.v1.Source.blocks:type_name -> otelcoredumpy.dump.v1.SourceBlock
+	36, // 37: otelcoredumpy.dump.v1.Extra.span_start:type_name -> google.protobuf.Timestamp
+	36, // 38: otelcoredumpy.dump.v1.Extra.span_end:type_name -> google.protobuf.Timestamp
+	9,  // 39: otelcoredumpy.dump.v1.Extra.span_attributes:type_name -> otelcoredumpy.dump.v1.KeyValue
+	35, // 40: otelcoredumpy.dump.v1.Extra.span_events:type_name -> otelcoredumpy.dump.v1.SpanEvent
+	36, // 41: otelcoredumpy.dump.v1.Extra.start_time:type_name -> google.protobuf.Timestamp
+	10, // 42: otelcoredumpy.dump.v1.Extra.modules:type_name -> otelcoredumpy.dump.v1.Module
+	9,  // 43: otelcoredumpy.dump.v1.Extra.settings:type_name -> otelcoredumpy.dump.v1.KeyValue
+	36, // 44: otelcoredumpy.dump.v1.SpanEvent.time:type_name -> google.protobuf.Timestamp
+	9,  // 45: otelcoredumpy.dump.v1.SpanEvent.attributes:type_name -> otelcoredumpy.dump.v1.KeyValue
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_dump_proto_init() }
@@ -3179,7 +3247,7 @@ func file_dump_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dump_proto_rawDesc), len(file_dump_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   30,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

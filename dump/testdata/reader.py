@@ -100,7 +100,9 @@ MESSAGES = {
         1: ("type", "uint"), 2: ("num", "uint"), 3: ("num", "fixed64"), 4: ("num2", "fixed64"), 5: ("ptr", "uint"), 6: ("len", "int"),
         7: ("cap", "int"), 8: ("bytes", "bytes"), 9: ("raw", "bytes"), 10: ("obj", "uint"), 11: ("elems", ["Value"]), 12: ("addr", "uint"),
         13: ("reason", "uint"), 14: ("detail", "string"), 15: ("func", "string"), 16: ("summary", "string"), 17: ("elem_count", "uint"),
+        18: ("children", ["Child"]),
     },
+    "Child": {1: ("name", "string"), 2: ("value", "Value")},
     "Goroutine": {
         1: ("id", "int"), 2: ("parent_id", "int"), 3: ("status", "string"), 4: ("wait_reason", "string"), 5: ("wait_since", "int"),
         6: ("failing", "bool"), 7: ("created_by", "Location"), 8: ("labels", ["KeyValue"]), 9: ("frames", ["Frame"]),
