@@ -18,6 +18,8 @@ type decoder struct {
 	slab   []dump.Value
 	nslab  int
 	counts dump.Counts
+	// describer asks the supports of types; nil asks none.
+	describer *describer
 }
 
 // alloc returns n cleared values; they are good until reset.
@@ -54,6 +56,15 @@ func (p place) at(lo, hi uint64) place {
 	return p
 }
 
+// in is the place of a field.
+func (p place) in(f *field) place {
+	p.left = p.left || f.left
+	if f.near && p.depth > 0 {
+		p.depth--
+	}
+	return p
+}
+
 func (p place) named(n string) place {
 	if n != "" {
 		p.name = n
@@ -61,8 +72,16 @@ func (p place) named(n string) place {
 	return p
 }
 
-// value decodes a value of type t with the bytes b.
+// value decodes a value of type t with the bytes b, and has it described.
 func (d *decoder) value(v *dump.Value, t *typ, b []byte, p place) {
+	d.plain(v, t, b, p)
+	if t.support != nil && d.describer != nil {
+		d.describer.describe(v, t, b, p)
+	}
+}
+
+// plain decodes a value as its type has it.
+func (d *decoder) plain(v *dump.Value, t *typ, b []byte, p place) {
 	v.Type = d.types.of(t)
 	t.resolve()
 	switch t.kind {
@@ -75,7 +94,7 @@ func (d *decoder) value(v *dump.Value, t *typ, b []byte, p place) {
 				v.Elems[i] = dump.Value{Type: d.types.of(f.typ), Reason: dump.ByteBudget}
 				continue
 			}
-			d.value(&v.Elems[i], f.typ, b[f.off:end], p.at(f.off, end).named(f.name))
+			d.value(&v.Elems[i], f.typ, b[f.off:end], p.at(f.off, end).named(f.name).in(f))
 		}
 		return
 	case dump.Array:
@@ -185,6 +204,10 @@ func (d *decoder) link(v *dump.Value, addr uint64, t *typ, s shape, total int64,
 		v.Reason, v.Detail = dump.Unsupported, "otelcoredumpy leaves out its own state"
 		return nil
 	}
+	if o == nil && p.left {
+		v.Reason, v.Detail = dump.Unsupported, leftDetail
+		return nil
+	}
 	if o == nil {
 		v.Reason = d.whyNot(p.depth + 1)
 		return nil
@@ -220,6 +243,8 @@ func (d *decoder) string(v *dump.Value, addr uint64, n int64, t *typ, p place) {
 	}
 	o := d.w.objects.find(addr, d.w.types.bytes, shapeText, n)
 	switch {
+	case o == nil && p.left:
+		v.Reason, v.Detail = dump.Unsupported, leftDetail
 	case o == nil:
 		v.Reason = d.whyNot(min(p.depth, d.w.depth))
 	case o.data == nil:

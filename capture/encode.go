@@ -63,6 +63,8 @@ func (s *Snapshot) encode(ctx context.Context, end deadline, out io.Writer, h *d
 	}
 	d := &decoder{w: s.w, judge: &judge{e.redactor, map[string]int64{}}, types: newTypeNumbers(), limit: e.cfg.MaxStringLen, waits: e.symbols.Load().waitReasons}
 	others := s.readOthers(end)
+	d.describeUntil(end)
+	defer d.describer.close()
 	w := dump.NewWriter(out)
 	g := s.goroutine(d)
 	if err := w.Goroutine(&g); err != nil {
@@ -431,7 +433,7 @@ func (s *Snapshot) fillHeader(h *dump.Header, d *decoder) {
 	if s.w.stop == dump.TimeBudget {
 		h.Budgets[2].Hits = int64(s.w.objects.len() - s.w.next)
 	}
-	h.Missing = append(h.Missing, s.missing...)
+	h.Missing = append(append(h.Missing, s.missing...), d.describer.missing()...)
 	j := d.judge
 	h.Reason = slices.Clone(h.Reason)
 	for i := range h.Reason {

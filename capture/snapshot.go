@@ -518,6 +518,9 @@ func (w *walker) addVars(f *snapFrame, depth uint8) {
 		}
 		w.doubt = r.doubt
 		r.t.resolve()
+		if len(r.t.more) != 0 && r.known == nil {
+			w.followMore(r.t, r.data, depth, r.name)
+		}
 		for j := range r.t.slots {
 			sl := &r.t.slots[j]
 			end := sl.off + sl.typ.size

@@ -37,6 +37,8 @@ type typ struct {
 	fields   []field
 	methods  bool // an interface type with methods: its first word is an itab
 	slots    []slot
+	more     []slot   // values inside of which a support knows more to follow
+	support  *support // that describes its values
 	mapping  mapLayout
 }
 
@@ -62,6 +64,7 @@ type slot struct {
 	typ    *typ   // the type of what is in the slot; for an Array, of the array
 	name   string // of the field, "" for an element or the value itself
 	secret bool   // a redaction rule knows the name
+	near   bool   // what it leads to counts as no step away
 }
 
 // typeTable makes and keeps types. It is safe for concurrent use, and types live as long as it does.
@@ -71,8 +74,11 @@ type typeTable struct {
 	layout *atomic.Pointer[layout]
 	info   *atomic.Pointer[debugInfo]
 	secret func(name string) bool // nil: no name is
+	// supports are those that were registered when the table was made.
+	supports *supportSet
 
 	closures sync.Map // entry pc -> *typ of the captured variables
+	tries    sync.Map // *typ of a sync.Map's inner nodes -> *trie
 	contexts sync.Map // *typ of a struct -> *field that leads to a context.Context, nil: none does
 
 	mu      sync.Mutex
@@ -80,11 +86,14 @@ type typeTable struct {
 	byRtype map[uint64]*typ
 	byDIE   map[dwarf.Offset]*typ
 	bytes   *typ // [n]uint8 contents of strings
+	text    *typ // string
 	word    *typ
 }
 
 func newTypeTable(mem Memory, m module, l *atomic.Pointer[layout], info *atomic.Pointer[debugInfo]) *typeTable {
 	t := &typeTable{mem: mem, module: m, layout: l, info: info, byRtype: map[uint64]*typ{}, byDIE: map[dwarf.Offset]*typ{}}
+	t.supports = newSupportSet()
+	t.text = t.ofReflect(reflect.TypeFor[string]())
 	t.bytes = t.ofReflect(reflect.TypeFor[byte]())
 	t.word = t.ofReflect(reflect.TypeFor[uintptr]())
 	return t
@@ -251,7 +260,9 @@ func (t *typ) resolveLocked(nesting int) {
 	if t.kind == dump.Map {
 		t.mapping = t.table.mapLayout(t)
 	}
+	t.attach()
 	t.slots = t.appendSlots(nil, 0, nesting)
+	t.more = t.appendMore()
 	t.resolved.Store(true)
 }
 
@@ -291,9 +302,13 @@ func (t *typ) appendSlots(s []slot, off uint64, nesting int) []slot {
 		for i := range t.fields {
 			f := &t.fields[i]
 			f.typ.resolveLocked(nesting + 1)
+			if f.left {
+				continue
+			}
 			n := len(s)
 			s = f.typ.appendSlots(s, off+f.off, nesting+1)
 			for i := n; i < len(s); i++ {
+				s[i].near = s[i].near || f.near
 				if s[i].name == "" && f.name != "" {
 					s[i].name = f.name
 					s[i].secret = t.table.isSecret(f.name)

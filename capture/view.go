@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"encoding/binary"
 	"errors"
 	"math"
 	"slices"
@@ -28,6 +27,8 @@ type View struct {
 	b   []byte
 	p   place
 	why string
+	// addr is where the value lies, if it is an object's.
+	addr uint64
 }
 
 // looker is what the views of one call have in common.
@@ -36,6 +37,7 @@ type looker struct {
 	d     *decoder // whose judge counts nothing; nil: nothing was copied, the memory itself is read, and texts are not redacted
 	steps int      // how many more calls there may be
 	gone  *atomic.Bool
+	zones map[uint64]location
 }
 
 // maxViewBytes is how much of one value is read where nothing was copied.
@@ -159,8 +161,7 @@ func (v View) field(f *field) View {
 	if end > uint64(len(v.b)) {
 		return v.missing(dump.ByteBudget)
 	}
-	p := v.p.at(f.off, end).named(f.name)
-	p.left = f.left
+	p := v.p.at(f.off, end).named(f.name).in(f)
 	return View{x: v.x, t: f.typ, b: v.b[f.off:end], p: p}
 }
 
@@ -322,7 +323,7 @@ func (v View) target(addr uint64, t *typ, p place) View {
 	if o.name != "" && v.x.w.types.isSecret(o.name) {
 		p.name = o.name
 	}
-	return View{x: v.x, t: t, b: o.data, p: p}
+	return View{x: v.x, t: t, b: o.data, p: p, addr: addr}
 }
 
 // object returns the copy of an object.
@@ -632,13 +633,4 @@ func (v View) Closure() View {
 	p := v.p
 	p.depth++
 	return v.target(word(b, 0), ct, p)
-}
-
-// uint32At reads a number in the middle of a value's own bytes.
-func (v View) uint32At(off int) (uint32, bool) {
-	b := v.whole(off + 4)
-	if b == nil {
-		return 0, false
-	}
-	return binary.LittleEndian.Uint32(b[off:]), true
 }

@@ -218,7 +218,7 @@ func (w *walker) scanObject(o *object) {
 		if o.shape == shapeChan {
 			t = t.elem
 		}
-		if len(t.resolve().slots) == 0 {
+		if t.resolve(); len(t.slots) == 0 && len(t.more) == 0 {
 			return
 		}
 		for off := uint64(0); off+t.size <= uint64(len(o.data)); off += t.size {
@@ -296,7 +296,14 @@ func (w *walker) scan(t *typ, data []byte, depth uint8, name string) {
 		if n == "" {
 			n = name
 		}
-		w.follow(s.typ, data[s.off:s.off+s.typ.size], depth, n, secret)
+		at := depth
+		if s.near && at > 0 {
+			at--
+		}
+		w.follow(s.typ, data[s.off:s.off+s.typ.size], at, n, secret)
+	}
+	if len(t.more) != 0 {
+		w.followMore(t, data, depth, name)
 	}
 }
 
