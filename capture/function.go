@@ -16,6 +16,7 @@ type function struct {
 	wrapper   bool
 	root      scope
 	storeList
+	flowList
 }
 
 // scope is a function body, a lexical block, or an inlined call.

@@ -57,7 +57,7 @@ func (l *locator) roots(f *frame, c *call, line int) []root {
 			out = append(out, root{name: v.name, kind: v.kind, declLine: v.declLine, state: dump.VarMissing, reason: dump.TimeBudget})
 			continue
 		}
-		r := l.root(f, c, v)
+		r := l.root(f, c, v, line)
 		// A named result of a function that defers has two DIEs, often one of them without a place.
 		if r.kind == dump.VarResult {
 			if i := slices.IndexFunc(out, func(o root) bool { return o.name == r.name && o.declLine == r.declLine && o.kind == r.kind }); i >= 0 {
@@ -72,7 +72,7 @@ func (l *locator) roots(f *frame, c *call, line int) []root {
 	return out
 }
 
-func (l *locator) root(f *frame, c *call, v *variable) root {
+func (l *locator) root(f *frame, c *call, v *variable, line int) root {
 	r := root{name: v.name, kind: v.kind, declLine: v.declLine, state: dump.VarMissing}
 	r.t = l.typeOf(f, c, v)
 	if r.t == nil {
@@ -80,6 +80,9 @@ func (l *locator) root(f *frame, c *call, v *variable) root {
 		return r
 	}
 	l.read(f, v, &r)
+	if r.data == nil || r.known != nil {
+		l.follow(f, v, line, &r)
+	}
 	if r.data == nil && v.closureOff >= 0 {
 		l.readCaptured(f, c, v, &r)
 	}
@@ -116,7 +119,10 @@ func (l *locator) hidden(f *frame, c *call, name string) (uint64, bool) {
 			continue
 		}
 		r := root{t: l.types.word}
-		l.read(f, v, &r)
+		if l.read(f, v, &r); r.data == nil {
+			// It does not change, so where it was last is as good.
+			l.follow(f, v, 0, &r)
+		}
 		if r.data != nil && r.known == nil {
 			return word(r.data, 0), true
 		}
@@ -147,6 +153,9 @@ func (l *locator) read(f *frame, v *variable, r *root) {
 	if len(expr) == 0 {
 		r.reason = dump.OptimizedOut
 		return
+	}
+	if ok && list && inRegisters(pieces, f.regs) {
+		l.registers(f)
 	}
 	switch {
 	case !ok:
@@ -458,6 +467,9 @@ func manyParts(t *typ) bool {
 func (l *locator) readCaptured(f *frame, c *call, v *variable, r *root) {
 	p, ok := l.hidden(f, c, ".closureptr")
 	if !ok {
+		return
+	}
+	if !l.heap.holds(p, uint64(v.closureOff)+r.t.size) || l.collected && !l.heap.intact(p) {
 		return
 	}
 	b := l.arena.alloc(int(min(r.t.size, maxValueBytes)))

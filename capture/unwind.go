@@ -23,6 +23,8 @@ type frame struct {
 	callee        string
 	argLow, argHi uint64
 	returnPC      uint64    // where the frame returns to
+	inner         *frame    // the frame that this one calls, nil if not known
+	regsDone      bool      // regs holds all that can be had
 	live          *liveness // nil: not looked up yet, or unknown
 	liveDone      bool
 }
@@ -34,16 +36,22 @@ func (f *frame) returns() bool {
 	if f.exact || f.callee == "" {
 		return false
 	}
-	n, ok := strings.CutPrefix(f.callee, "runtime.")
+	return !neverReturns(f.callee)
+}
+
+// neverReturns reports whether a function is one of the runtime's that never return to
+// where they were called.
+func neverReturns(fn string) bool {
+	n, ok := strings.CutPrefix(fn, "runtime.")
 	if !ok {
-		return true
+		return false
 	}
-	for _, p := range []string{"panic", "gopanic", "goPanic", "Goexit", "throw", "fatal", "block", "sigpanic", "goexit"} {
+	for _, p := range []string{"panic", "gopanic", "goPanic", "Goexit", "throw", "fatal", "sigpanic", "goexit"} {
 		if strings.HasPrefix(n, p) {
-			return false
+			return !strings.HasPrefix(n, "panicCheck")
 		}
 	}
-	return true
+	return n == "block"
 }
 
 // lookup returns the address to look the frame's lines, scopes and variables up
@@ -79,6 +87,14 @@ type unwinder struct {
 // stack pointer in that function; regs are its registers, as far as known.
 // truncated says that there was more than could be followed.
 func (u *unwinder) unwind(pc, sp uint64, exact bool) (frames []frame, truncated bool) {
+	frames, truncated = u.walk(pc, sp, exact)
+	for i := 1; i < len(frames); i++ {
+		frames[i].inner = &frames[i-1]
+	}
+	return frames, truncated
+}
+
+func (u *unwinder) walk(pc, sp uint64, exact bool) (frames []frame, truncated bool) {
 	for len(frames) < u.max {
 		f := frame{pc: pc, exact: exact, sp: sp}
 		at := f.lookup() - u.di.bias
