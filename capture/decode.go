@@ -182,7 +182,8 @@ func (d *decoder) partial(v *dump.Value, t *typ, b []byte, p place) {
 		// A slice's capacity matters to nobody who wants to see its elements.
 		if t.kind == dump.Slice && has(0) && has(8) && t.elem != nil && v.Len > 0 {
 			d.link(v, v.Ptr, t.elem, shapeArray, v.Len, p)
-			v.Reason = p.why
+			v.Reason, v.Detail = p.why, "its capacity is not known"
+			return
 		}
 		v.Detail = "only a part of it is known"
 	case dump.Interface:

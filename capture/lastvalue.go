@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 )
@@ -46,7 +45,7 @@ const maxParts = 24
 // only a register that is lost, from places that still hold what it held when there last
 // was one. Proof is the function's code: on all ways to the pc the same place holds it.
 func (l *locator) follow(f *frame, v *variable, line int, r *root) {
-	if v.list < 0 || !f.fn.unit.optimized || r.t.size == 0 || r.t.size > 8*maxParts || time.Now().After(l.deadline) {
+	if v.list < 0 || !f.fn.unit.optimized || r.t.size == 0 || r.t.size > 8*maxParts || l.meter != nil && l.meter.tick(costScope) {
 		return
 	}
 	fl := l.flowOf(f.fn)
@@ -221,6 +220,9 @@ func (l *locator) lastPlacesOf(fl *flow, v *variable, t *typ, at int32) *lastPla
 		return lp
 	}
 	lp = l.findLast(fl, v, t, at)
+	if l.meter != nil {
+		l.meter.tick(len(fl.insns)) // some nanoseconds each
+	}
 	f.flowMu.Lock()
 	if f.last == nil {
 		f.last = map[flowKey]*lastPlaces{}
@@ -371,7 +373,7 @@ func (l *locator) registers(f *frame) *registers {
 	}
 	f.regsDone = true
 	in := f.inner
-	if f.exact || in == nil || in.fn == nil || time.Now().After(l.deadline) {
+	if f.exact || in == nil || in.fn == nil || l.meter != nil && l.meter.tick(costScope) {
 		return nil
 	}
 	fl := l.flowOf(in.fn)

@@ -99,9 +99,11 @@ func recoverRegisters(frames []frame, stack *region, fault *registers, sigpc uin
 					ok = false
 				}
 			}
-			// The caller's frame pointer lies two words below its CFA.
-			if bp := r.val[regRBP]; ok && caller.cfa > caller.sp+16 {
-				r.relocate(caller.cfa-16-bp, stack)
+			// The assembler has put a frame pointer of panicBounds' own there before: it
+			// lies two words below the CFA. The caller's has been pushed to that place.
+			if bp := r.val[regRBP]; ok {
+				r.relocate(f.cfa-16-bp, stack)
+				r.valid &^= 1 << regRBP
 			}
 			if ok {
 				caller.regs = &r

@@ -527,8 +527,14 @@ func (w *walker) addVars(f *snapFrame, depth uint8) {
 			if end > uint64(len(r.data)) {
 				break
 			}
+			b := r.data[sl.off:end]
 			if r.known != nil && !allKnown(r.known[sl.off:end]) {
-				continue
+				// A slice's elements are there without its capacity.
+				if sl.typ.kind != dump.Slice || !allKnown(r.known[sl.off:sl.off+16]) {
+					continue
+				}
+				b = append(w.arena.alloc(24)[:0], b...)
+				putWord(b[16:], word(b, 8))
 			}
 			at := sl.off
 			if sl.typ.kind == dump.Interface {
@@ -537,6 +543,7 @@ func (w *walker) addVars(f *snapFrame, depth uint8) {
 			if sl.typ.kind != dump.Array {
 				if now, ok := w.heap.moved(word(r.data, int(at))); ok {
 					putWord(r.data[at:], now)
+					putWord(b[at-sl.off:], now)
 					if r.state == dump.VarLive {
 						r.state = dump.VarRecovered
 					}
@@ -546,7 +553,7 @@ func (w *walker) addVars(f *snapFrame, depth uint8) {
 			if name == "" {
 				name = r.name
 			}
-			w.follow(sl.typ, r.data[sl.off:end], depth, name, sl.secret)
+			w.follow(sl.typ, b, depth, name, sl.secret)
 		}
 	}
 }

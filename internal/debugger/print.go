@@ -81,7 +81,11 @@ func (p *printer) node(n *node, m mode, indent string) {
 	switch n.kind {
 	case dump.Slice:
 		if m.types {
-			fmt.Fprintf(p, "%s len: %d, cap: %d, ", p.typ(n), n.len, n.cap)
+			capacity := strconv.FormatInt(n.cap, 10)
+			if n.cap < 0 {
+				capacity = "?" // the compiler did not keep it
+			}
+			fmt.Fprintf(p, "%s len: %d, cap: %s, ", p.typ(n), n.len, capacity)
 		}
 		if n.isNil {
 			p.WriteString("nil")

@@ -131,7 +131,7 @@ func (x *Value) absent() string {
 	case dump.Map:
 		there = v.Ptr != 0 && (v.Len > 0 || v.Obj != 0 || limited(v.Reason))
 	case dump.Slice:
-		there = v.Ptr != 0 && v.Cap > 0 && v.Len <= v.Cap
+		there = v.Ptr != 0 && (v.Cap > 0 && v.Len <= v.Cap || v.Cap < 0 && v.Len > 0 && v.Obj != 0)
 	}
 	if there {
 		return ""

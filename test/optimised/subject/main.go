@@ -105,11 +105,14 @@ type caught struct {
 	release  chan struct{}
 }
 
-var current *caught
+var (
+	current *caught
+	began   time.Time
+)
 
 func examine(s Site) Report {
 	c := &caught{ready: make(chan struct{}), release: make(chan struct{})}
-	current = c
+	current, began = c, time.Now()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -145,7 +148,7 @@ func examine(s Site) Report {
 //go:noinline
 func protect(f func()) {
 	defer func() { _ = recover() }()
-	defer onPanic(time.Now())
+	defer onPanic(began)
 	f()
 }
 
@@ -160,7 +163,7 @@ func onPanic(since time.Time) {
 //
 //go:noinline
 func report(err error) {
-	hold(capture.Event{Trigger: dump.TriggerErrorSpan, Err: err, Since: time.Now().Add(-time.Second)})
+	hold(capture.Event{Trigger: dump.TriggerErrorSpan, Err: err, Since: began})
 }
 
 //go:noinline

@@ -46,7 +46,7 @@ func ourNode(r *dump.Reader, v *dump.Value, depth int) *Node {
 	if v.Reason != dump.Whole && v.Reason != dump.CollectionLimit && v.Reason != dump.StringLimit {
 		n.Why = v.Reason.String()
 		// Of a value that is known in parts the parts are compared.
-		if len(v.Elems) == 0 || t.Kind != dump.Struct {
+		if (len(v.Elems) == 0 || t.Kind != dump.Struct) && (t.Kind != dump.Slice || v.Len <= 0 || v.Obj == 0) {
 			return n
 		}
 		n.Why = ""

@@ -8,10 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 )
-
-var start = time.Now()
 
 // Generics, closures, iterators, defers.
 

@@ -253,7 +253,7 @@ func pool(n int) {
 	go func() {
 		defer wg.Done()
 		defer func() { _ = recover() }()
-		defer onPanic(start)
+		defer onPanic(began)
 		worker(n, jobs, results)
 	}()
 	wg.Wait()
@@ -296,7 +296,7 @@ func openConfig(dir, name string, required bool) ([]byte, error) {
 //go:noinline
 func sortedKeys(m map[string][]int, pick int) []int {
 	keys := make([]string, 0, len(m))
-	for k := range m {
+	for _, k := range []string{"a", "b", "c"} {
 		keys = append(keys, k)
 	}
 	slices.SortFunc(keys, func(a, b string) int { return len(m[a])*m[b][0] - len(m[b])*m[a][0] })
