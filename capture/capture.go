@@ -70,6 +70,12 @@ type Config struct {
 	// frame's line, if the file can be read; -1 stores none. Default 12.
 	SourceLines int
 
+	// Variables are patterns of package variables to capture besides what the failing
+	// goroutine leads to: import/path.Name, in which * stands for any run of characters and main is
+	// the main package ("main.*", "example.com/shop/store.cache"). Patterns with a * are about
+	// the program's modules and those that it depends on. They have a quarter of MaxBytes and MaxObjects. Default none.
+	Variables []string
+
 	// Redactor judges each text that goes into a dump. nil: redact.DefaultConfig's.
 	Redactor *redact.Engine
 }
@@ -179,6 +185,11 @@ func (c *Config) check() error {
 	}
 	if c.MaxFrames > maxMaxFrames {
 		return fmt.Errorf("capture: MaxFrames is %d, want at most %d", c.MaxFrames, maxMaxFrames)
+	}
+	for _, p := range c.Variables {
+		if err := CheckVariables(p); err != nil {
+			return fmt.Errorf("capture: Variables: %w", err)
+		}
 	}
 	switch c.Goroutines {
 	case ScopeAll, ScopeFailing, ScopeNone:

@@ -202,7 +202,7 @@ func (d *decoder) partial(v *dump.Value, t *typ, b []byte, p place) {
 func (d *decoder) link(v *dump.Value, addr uint64, t *typ, s shape, total int64, p place) *object {
 	o := d.w.objects.find(addr, t, s, total)
 	if o == nil && t.opaque {
-		v.Reason, v.Detail = dump.Unsupported, "otelcoredumpy leaves out its own state"
+		v.Reason, v.Detail = dump.Unsupported, opaqueDetail
 		return nil
 	}
 	if o == nil && p.left {
@@ -228,6 +228,8 @@ func (d *decoder) whyNot(depth uint8) dump.Reason {
 		return dump.ByteBudget
 	case d.w.stop != dump.Whole:
 		return d.w.stop
+	case d.w.cut != dump.Whole:
+		return d.w.cut
 	}
 	return dump.Unreadable
 }
@@ -365,6 +367,8 @@ func (d *decoder) array(v *dump.Value, t *typ, b []byte, n int64, p place) {
 func isFixed(k dump.Kind) bool { return k >= dump.Bool && k <= dump.Complex128 }
 
 const leftDetail = "left out by the support of its type"
+
+const opaqueDetail = "otelcoredumpy leaves out its own state"
 
 const staleDetail = "what it points to is no longer there"
 

@@ -62,6 +62,7 @@ func (s *Snapshot) encode(ctx context.Context, end deadline, out io.Writer, h *d
 		s.missing = append(s.missing, m)
 	}
 	d := &decoder{w: s.w, judge: &judge{e.redactor, map[string]int64{}}, types: newTypeNumbers(), limit: e.cfg.MaxStringLen, waits: e.symbols.Load().waitReasons}
+	s.readGlobals(end)
 	others := s.readOthers(end)
 	d.describeUntil(end)
 	defer d.describer.close()
@@ -85,6 +86,9 @@ func (s *Snapshot) encode(ctx context.Context, end deadline, out io.Writer, h *d
 			return 0, err
 		}
 		d.reset()
+	}
+	if err := s.writeGlobals(w, d); err != nil {
+		return 0, err
 	}
 	var obj dump.Object
 	for i := range s.w.objects.len() {
@@ -432,6 +436,9 @@ func (s *Snapshot) fillHeader(h *dump.Header, d *decoder) {
 	}
 	if s.w.stop == dump.TimeBudget {
 		h.Budgets[2].Hits = int64(s.w.objects.len() - s.w.next)
+	}
+	if s.globalBudget.Limit > 0 {
+		h.Budgets = append(h.Budgets, s.globalBudget)
 	}
 	h.Missing = append(append(h.Missing, s.missing...), d.describer.missing()...)
 	j := d.judge

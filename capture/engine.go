@@ -22,6 +22,7 @@ type Engine struct {
 	layout   atomic.Pointer[layout]
 	info     atomic.Pointer[debugInfo]
 	symbols  atomic.Pointer[symbols]
+	globals  atomic.Pointer[globals]
 	types    *typeTable
 	program  program
 	started  time.Time
@@ -146,6 +147,9 @@ func (e *Engine) load() {
 		if u.name == "runtime" || u.name == "net/http" || e.isUser(u.name+".f", "") {
 			l.info.functionsOf(u)
 		}
+	}
+	if len(e.cfg.Variables) > 0 {
+		e.globals.Store(e.findGlobals(l.info, e.cfg.Variables))
 	}
 }
 

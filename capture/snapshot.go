@@ -47,7 +47,10 @@ type Snapshot struct {
 	depth    int
 	failing  dump.Location
 	reads    arena // stack copies, variables
-	held     int64 // bytes that count as pending
+	globals  []globalValue
+	// globalBudget is what package variables had, and have spent.
+	globalBudget dump.Budget
+	held         int64 // bytes that count as pending
 }
 
 // snapFrame is a call of the failing goroutine.
@@ -154,6 +157,7 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 				s.infoWait = true
 			}
 		}
+		s.copyGlobals(end)
 		s.addRoots()
 		s.w.run(end)
 	})
@@ -600,5 +604,5 @@ func (s *Snapshot) Release() {
 		s.w.arena.release()
 		s.w = nil
 	}
-	s.frames, s.values, s.others, s.gsignal = nil, nil, nil, nil
+	s.frames, s.values, s.others, s.gsignal, s.globals = nil, nil, nil, nil, nil
 }

@@ -55,10 +55,12 @@ type walker struct {
 	mheap uint64
 	lay   *layout
 	arena arena
-	// maxBytes is how much the arena may hold.
-	maxBytes int64
-	late     bool
-	doubt    bool // what is found now is found through what may have been collected
+	// maxBytes is how much the arena may hold, maxObjects how many objects there may be.
+	maxBytes   int64
+	maxObjects int
+	cut        dump.Reason // why not all that package variables lead to was walked
+	late       bool
+	doubt      bool // what is found now is found through what may have been collected
 
 	objects objects
 	next    int       // the first object not yet copied
@@ -78,7 +80,7 @@ type walker struct {
 }
 
 func newWalker(cfg *Config, depth int, types *typeTable, info *debugInfo, lay *layout, mheap uint64) *walker {
-	return &walker{cfg: cfg, maxBytes: cfg.MaxBytes, depth: uint8(min(depth, 250)), types: types, info: info, lay: lay, mheap: mheap, itabs: map[uint64]*typ{}}
+	return &walker{cfg: cfg, maxBytes: cfg.MaxBytes, maxObjects: cfg.MaxObjects, depth: uint8(min(depth, 250)), types: types, info: info, lay: lay, mheap: mheap, itabs: map[uint64]*typ{}}
 }
 
 // over sets what the walker reads: this process with a copied stack, which ends at
@@ -112,7 +114,7 @@ func (w *walker) add(addr uint64, t *typ, s shape, total int64, depth uint8, nam
 		w.hits.depth++
 		return nil
 	}
-	if w.objects.len() >= w.cfg.MaxObjects {
+	if w.objects.len() >= w.maxObjects {
 		w.hits.objects++
 		return nil
 	}

@@ -58,6 +58,10 @@ func (x *expectation) read(r *Reader) {
 		got, err := r.Source(want.File)
 		x.part("source", secSources, uint64(i+1), got, want, err)
 	}
+	for i, want := range x.vars {
+		got, err := r.PackageVarAt(i)
+		x.part("package variable", secVars, uint64(i+1), got, want, err)
+	}
 	got, err := r.Extra()
 	x.part("extra", secExtra, 1, got, x.extra, err)
 	// What can be gone through is the same, and what cannot be is no less than lost.
@@ -100,6 +104,13 @@ func smallDump(t *testing.T) (*content, []byte) {
 			if err := w.Object(&o); err != nil {
 				t.Fatal(err)
 			}
+		}
+	}
+	for i := range 9 {
+		v := &PackageVar{Package: "shop/pay", Name: string(rune('a' + i)), Late: i%2 == 0, Value: Value{Type: 1, Num: uint64(i), Addr: 0x5000}}
+		c.vars = append(c.vars, v)
+		if err := w.PackageVar(v); err != nil {
+			t.Fatal(err)
 		}
 	}
 	for _, ty := range c.types {

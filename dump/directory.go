@@ -129,7 +129,7 @@ func (n nextIDs) check(s *section) error {
 		return err
 	}
 	switch s.kind {
-	case secTypes, secObjects, secGoroutines, secSources:
+	case secTypes, secObjects, secGoroutines, secSources, secVars:
 	case secFailing, secExtra, secEnd:
 		if s.count != 1 || n[s.kind] != 0 {
 			return fmt.Errorf("%v: more or less than one", s.kind)

@@ -67,6 +67,7 @@ const (
 	secSources    sectionKind = 5
 	secExtra      sectionKind = 6
 	secSealed     sectionKind = 7
+	secVars       sectionKind = 8
 	secEnd        sectionKind = 255
 )
 
@@ -86,6 +87,8 @@ func (k sectionKind) String() string {
 		return "extra"
 	case secSealed:
 		return "sealed part"
+	case secVars:
+		return "package variables"
 	case secEnd:
 		return "end"
 	}
@@ -182,7 +185,7 @@ func (s *section) end() int64 { return s.offset + frameLen + int64(s.stored) }
 // String names the section for error messages.
 func (s *section) String() string {
 	switch s.kind {
-	case secTypes, secObjects, secGoroutines, secSources:
+	case secTypes, secObjects, secGoroutines, secSources, secVars:
 		switch s.count {
 		case 0:
 		case 1:

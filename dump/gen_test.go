@@ -121,6 +121,7 @@ type content struct {
 	objects    []*Object
 	goroutines []*Goroutine
 	sources    []*Source
+	vars       []*PackageVar
 	extra      *Extra
 }
 
@@ -159,6 +160,11 @@ func (g *generator) dump(size int) *content {
 		g.fill(s)
 		s.File = fmt.Sprintf("/src/file%d.go", i)
 		c.sources = append(c.sources, s)
+	}
+	for range g.IntN(size) {
+		v := new(PackageVar)
+		g.fill(v)
+		c.vars = append(c.vars, v)
 	}
 	if g.coin() {
 		c.extra = new(Extra)
@@ -200,6 +206,7 @@ func (c *content) write(tb testing.TB, out io.Writer, rnd *rand.Rand, opts ...Wr
 		return w.Object(&v)
 	})
 	add(len(c.sources), func(i int) error { return w.Source(c.sources[i]) })
+	add(len(c.vars), func(i int) error { return w.PackageVar(c.vars[i]) })
 	if c.extra != nil {
 		add(1, func(int) error { return w.Extra(c.extra) })
 	}

@@ -83,8 +83,9 @@ func TestOracle(t *testing.T) {
 			gr Goroutine
 			s  Source
 			x  Extra
+			pv PackageVar
 		)
-		for _, p := range []any{&h, &ty, &o, &gr, &s, &x} {
+		for _, p := range []any{&h, &ty, &o, &gr, &s, &x, &pv} {
 			g.fill(p)
 		}
 		for i := range h.Reason {
@@ -97,6 +98,7 @@ func TestOracle(t *testing.T) {
 		agree(t, &gr, pbGoroutine(&gr), (*encoder).goroutine, (*decoder).goroutine)
 		agree(t, &s, pbSource(&s), (*encoder).source, (*decoder).source)
 		agree(t, &x, pbExtra(&x), (*encoder).extra, (*decoder).extra)
+		agree(t, &pv, pbPackageVar(&pv), (*encoder).packageVar, (*decoder).packageVar)
 	}
 }
 
@@ -200,7 +202,7 @@ func checkAsStream(t *testing.T, c *content, file []byte) {
 		t.Fatal(err)
 	}
 	defer zd.Close()
-	var types, objects, sources, extras, ends int
+	var types, objects, sources, vars, extras, ends int
 	goroutines := 0
 	for i, info := range prelude.GetSections() {
 		at := len(file) - in.Len()
@@ -256,6 +258,14 @@ func checkAsStream(t *testing.T, c *content, file []byte) {
 				equal("source", got, pbSource(c.sources[sources]))
 				sources++
 			}
+		case dumppb.SectionKind_SECTION_KIND_PACKAGE_VARS:
+			var s dumppb.PackageVarSection
+			unmarshal(payload, &s)
+			same(t, "first ID", info.GetFirstId(), uint64(vars+1))
+			for _, got := range s.GetVars() {
+				equal("package variable", got, pbPackageVar(c.vars[vars]))
+				vars++
+			}
 		case dumppb.SectionKind_SECTION_KIND_EXTRA:
 			var s dumppb.ExtraSection
 			unmarshal(payload, &s)
@@ -280,8 +290,8 @@ func checkAsStream(t *testing.T, c *content, file []byte) {
 	if c.extra != nil {
 		wantExtras = 1
 	}
-	same(t, "records", []int{types, objects, goroutines, sources, extras, ends, in.Len()},
-		[]int{len(c.types), len(c.objects), len(c.goroutines), len(c.sources), wantExtras, 1, 0})
+	same(t, "records", []int{types, objects, goroutines, sources, vars, extras, ends, in.Len()},
+		[]int{len(c.types), len(c.objects), len(c.goroutines), len(c.sources), len(c.vars), wantExtras, 1, 0})
 }
 
 // The model as generated messages.
@@ -448,6 +458,10 @@ func pbGoroutine(g *Goroutine) *dumppb.Goroutine {
 		}),
 		Values: each(g.Values, pbVariable), Missing: each(g.Missing, pbMissing),
 	}
+}
+
+func pbPackageVar(v *PackageVar) *dumppb.PackageVar {
+	return &dumppb.PackageVar{Package: v.Package, Name: v.Name, State: dumppb.VarState(v.State), Late: v.Late, Value: optional(&v.Value)}
 }
 
 func pbSource(s *Source) *dumppb.Source {

@@ -95,6 +95,9 @@ func (c *content) spoken() map[string]any {
 	for _, s := range c.sources {
 		add("sources", *s)
 	}
+	for _, v := range c.vars {
+		add("packagevars", *v)
+	}
 	if c.extra != nil {
 		add("extra", *c.extra)
 	}

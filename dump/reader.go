@@ -31,8 +31,8 @@ type Reader struct {
 	salvaged bool // the directory was lost and put together again from the sections
 
 	// Indices into sections; failing and extra are -1 if there is none.
-	types, objects, goroutines, sources []int
-	failing, extra                      int
+	types, objects, goroutines, sources, vars []int
+	failing, extra                            int
 
 	typeMu   sync.Mutex
 	typeByID map[TypeID]*Type
@@ -142,6 +142,8 @@ func (r *Reader) sort() {
 			r.goroutines = append(r.goroutines, i)
 		case secSources:
 			r.sources = append(r.sources, i)
+		case secVars:
+			r.vars = append(r.vars, i)
 		case secFailing:
 			r.failing = i
 		case secExtra:

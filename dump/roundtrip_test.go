@@ -128,6 +128,26 @@ func (c *content) checkRest(t *testing.T, r *Reader) {
 		i++
 	}
 	same(t, "sources gone through", i, len(c.sources))
+	same(t, "number of package variables", r.NumPackageVars(), len(c.vars))
+	i = 0
+	for v, err := range r.PackageVars() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "package variable", v, c.vars[i])
+		got, err := r.PackageVarAt(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "package variable", got, c.vars[i])
+		i++
+	}
+	same(t, "package variables gone through", i, len(c.vars))
+	for _, i := range []int{-1, len(c.vars)} {
+		if _, err := r.PackageVarAt(i); !errors.Is(err, ErrNotFound) {
+			t.Fatalf("package variable %d: error %v, want ErrNotFound", i, err)
+		}
+	}
 	if _, err := r.Source("no such file"); !errors.Is(err, ErrNotFound) {
 		t.Fatalf("source: error %v, want ErrNotFound", err)
 	}

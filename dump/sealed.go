@@ -196,7 +196,7 @@ func (r *Reader) Sealed() bool {
 // be sealed.
 func (n nextIDs) checkSealed(s *section) error {
 	switch s.kind {
-	case secTypes, secFailing, secObjects, secGoroutines, secSources, secExtra:
+	case secTypes, secFailing, secObjects, secGoroutines, secSources, secExtra, secVars:
 		if n[secSealed] > 0 {
 			return fmt.Errorf("%v: beside sealed parts", s.kind)
 		}

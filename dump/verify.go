@@ -48,6 +48,7 @@ var verifiers = map[sectionKind]func(*decoder, []byte) error{
 	secFailing:    func(d *decoder, b []byte) error { return d.goroutine(b, new(Goroutine)) },
 	secObjects:    (*decoder).checkObject,
 	secGoroutines: func(d *decoder, b []byte) error { return d.goroutine(b, new(Goroutine)) },
+	secVars:       func(d *decoder, b []byte) error { return d.packageVar(b, new(PackageVar)) },
 	secSources:    func(d *decoder, b []byte) error { return d.source(b, new(Source)) },
 	secExtra:      func(d *decoder, b []byte) error { return d.extra(b, new(Extra)) },
 	secEnd:        func(d *decoder, b []byte) error { return d.end(b, new(endRecord)) },

@@ -36,8 +36,8 @@ type Writer struct {
 	level     zstd.EncoderLevel
 	chunkSize int
 
-	types, objects, goroutines, sources chunk
-	failing, extra                      chunk // of one record
+	types, objects, goroutines, sources, vars chunk
+	failing, extra                            chunk // of one record
 
 	maxSection int    // the constant, less in tests
 	sections   int    // finished ones, of all chunks
@@ -97,6 +97,7 @@ func NewWriter(w io.Writer, opts ...WriterOption) *Writer {
 		objects:    chunk{kind: secObjects, first: 1},
 		goroutines: chunk{kind: secGoroutines, first: 1},
 		sources:    chunk{kind: secSources, first: 1},
+		vars:       chunk{kind: secVars, first: 1},
 		failing:    chunk{kind: secFailing, first: 1},
 		extra:      chunk{kind: secExtra, first: 1},
 	}
@@ -223,7 +224,7 @@ func (w *Writer) Close(h *Header) (int64, error) {
 	}
 	w.complete(h)
 	var sections []packed
-	for _, c := range []*chunk{&w.failing, &w.types, &w.objects, &w.goroutines, &w.sources, &w.extra} {
+	for _, c := range []*chunk{&w.failing, &w.types, &w.objects, &w.goroutines, &w.vars, &w.sources, &w.extra} {
 		w.flush(c)
 		sections = append(sections, c.done...)
 		c.done = nil

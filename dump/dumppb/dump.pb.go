@@ -33,15 +33,16 @@ const (
 type SectionKind int32
 
 const (
-	SectionKind_SECTION_KIND_UNSPECIFIED SectionKind = 0
-	SectionKind_SECTION_KIND_TYPES       SectionKind = 1   // TypeSection
-	SectionKind_SECTION_KIND_FAILING     SectionKind = 2   // GoroutineSection with one record: the failing goroutine
-	SectionKind_SECTION_KIND_OBJECTS     SectionKind = 3   // ObjectSection
-	SectionKind_SECTION_KIND_GOROUTINES  SectionKind = 4   // GoroutineSection: the other goroutines
-	SectionKind_SECTION_KIND_SOURCES     SectionKind = 5   // SourceSection
-	SectionKind_SECTION_KIND_EXTRA       SectionKind = 6   // ExtraSection with one record
-	SectionKind_SECTION_KIND_SEALED      SectionKind = 7   // no message: a part of an age file, see docs/format.md
-	SectionKind_SECTION_KIND_END         SectionKind = 255 // EndSection with one record
+	SectionKind_SECTION_KIND_UNSPECIFIED  SectionKind = 0
+	SectionKind_SECTION_KIND_TYPES        SectionKind = 1   // TypeSection
+	SectionKind_SECTION_KIND_FAILING      SectionKind = 2   // GoroutineSection with one record: the failing goroutine
+	SectionKind_SECTION_KIND_OBJECTS      SectionKind = 3   // ObjectSection
+	SectionKind_SECTION_KIND_GOROUTINES   SectionKind = 4   // GoroutineSection: the other goroutines
+	SectionKind_SECTION_KIND_SOURCES      SectionKind = 5   // SourceSection
+	SectionKind_SECTION_KIND_EXTRA        SectionKind = 6   // ExtraSection with one record
+	SectionKind_SECTION_KIND_SEALED       SectionKind = 7   // no message: a part of an age file, see docs/format.md
+	SectionKind_SECTION_KIND_PACKAGE_VARS SectionKind = 8   // PackageVarSection, since 1.1
+	SectionKind_SECTION_KIND_END          SectionKind = 255 // EndSection with one record
 )
 
 // Enum value maps for SectionKind.
@@ -55,18 +56,20 @@ var (
 		5:   "SECTION_KIND_SOURCES",
 		6:   "SECTION_KIND_EXTRA",
 		7:   "SECTION_KIND_SEALED",
+		8:   "SECTION_KIND_PACKAGE_VARS",
 		255: "SECTION_KIND_END",
 	}
 	SectionKind_value = map[string]int32{
-		"SECTION_KIND_UNSPECIFIED": 0,
-		"SECTION_KIND_TYPES":       1,
-		"SECTION_KIND_FAILING":     2,
-		"SECTION_KIND_OBJECTS":     3,
-		"SECTION_KIND_GOROUTINES":  4,
-		"SECTION_KIND_SOURCES":     5,
-		"SECTION_KIND_EXTRA":       6,
-		"SECTION_KIND_SEALED":      7,
-		"SECTION_KIND_END":         255,
+		"SECTION_KIND_UNSPECIFIED":  0,
+		"SECTION_KIND_TYPES":        1,
+		"SECTION_KIND_FAILING":      2,
+		"SECTION_KIND_OBJECTS":      3,
+		"SECTION_KIND_GOROUTINES":   4,
+		"SECTION_KIND_SOURCES":      5,
+		"SECTION_KIND_EXTRA":        6,
+		"SECTION_KIND_SEALED":       7,
+		"SECTION_KIND_PACKAGE_VARS": 8,
+		"SECTION_KIND_END":          255,
 	}
 )
 
@@ -1525,6 +1528,50 @@ func (x *SourceSection) GetSources() []*Source {
 	return nil
 }
 
+type PackageVarSection struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Vars          []*PackageVar          `protobuf:"bytes,1,rep,name=vars,proto3" json:"vars,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PackageVarSection) Reset() {
+	*x = PackageVarSection{}
+	mi := &file_dump_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PackageVarSection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PackageVarSection) ProtoMessage() {}
+
+func (x *PackageVarSection) ProtoReflect() protoreflect.Message {
+	mi := &file_dump_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PackageVarSection.ProtoReflect.Descriptor instead.
+func (*PackageVarSection) Descriptor() ([]byte, []int) {
+	return file_dump_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PackageVarSection) GetVars() []*PackageVar {
+	if x != nil {
+		return x.Vars
+	}
+	return nil
+}
+
 type ExtraSection struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Extras        []*Extra               `protobuf:"bytes,1,rep,name=extras,proto3" json:"extras,omitempty"`
@@ -1534,7 +1581,7 @@ type ExtraSection struct {
 
 func (x *ExtraSection) Reset() {
 	*x = ExtraSection{}
-	mi := &file_dump_proto_msgTypes[16]
+	mi := &file_dump_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1546,7 +1593,7 @@ func (x *ExtraSection) String() string {
 func (*ExtraSection) ProtoMessage() {}
 
 func (x *ExtraSection) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[16]
+	mi := &file_dump_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1559,7 +1606,7 @@ func (x *ExtraSection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtraSection.ProtoReflect.Descriptor instead.
 func (*ExtraSection) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{16}
+	return file_dump_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ExtraSection) GetExtras() []*Extra {
@@ -1578,7 +1625,7 @@ type EndSection struct {
 
 func (x *EndSection) Reset() {
 	*x = EndSection{}
-	mi := &file_dump_proto_msgTypes[17]
+	mi := &file_dump_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +1637,7 @@ func (x *EndSection) String() string {
 func (*EndSection) ProtoMessage() {}
 
 func (x *EndSection) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[17]
+	mi := &file_dump_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,7 +1650,7 @@ func (x *EndSection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSection.ProtoReflect.Descriptor instead.
 func (*EndSection) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{17}
+	return file_dump_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *EndSection) GetEnds() []*End {
@@ -1625,7 +1672,7 @@ type End struct {
 
 func (x *End) Reset() {
 	*x = End{}
-	mi := &file_dump_proto_msgTypes[18]
+	mi := &file_dump_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1684,7 @@ func (x *End) String() string {
 func (*End) ProtoMessage() {}
 
 func (x *End) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[18]
+	mi := &file_dump_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1697,7 @@ func (x *End) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use End.ProtoReflect.Descriptor instead.
 func (*End) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{18}
+	return file_dump_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *End) GetFileSize() uint64 {
@@ -1690,7 +1737,7 @@ type Type struct {
 
 func (x *Type) Reset() {
 	*x = Type{}
-	mi := &file_dump_proto_msgTypes[19]
+	mi := &file_dump_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +1749,7 @@ func (x *Type) String() string {
 func (*Type) ProtoMessage() {}
 
 func (x *Type) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[19]
+	mi := &file_dump_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,7 +1762,7 @@ func (x *Type) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Type.ProtoReflect.Descriptor instead.
 func (*Type) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{19}
+	return file_dump_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Type) GetName() string {
@@ -1787,7 +1834,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_dump_proto_msgTypes[20]
+	mi := &file_dump_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +1846,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[20]
+	mi := &file_dump_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +1859,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{20}
+	return file_dump_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Field) GetName() string {
@@ -1863,7 +1910,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_dump_proto_msgTypes[21]
+	mi := &file_dump_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1875,7 +1922,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[21]
+	mi := &file_dump_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1888,7 +1935,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{21}
+	return file_dump_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Object) GetValue() *Value {
@@ -1951,7 +1998,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_dump_proto_msgTypes[22]
+	mi := &file_dump_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1963,7 +2010,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[22]
+	mi := &file_dump_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1976,7 +2023,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{22}
+	return file_dump_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Value) GetType() uint32 {
@@ -2143,7 +2190,7 @@ type Child struct {
 
 func (x *Child) Reset() {
 	*x = Child{}
-	mi := &file_dump_proto_msgTypes[23]
+	mi := &file_dump_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2202,7 @@ func (x *Child) String() string {
 func (*Child) ProtoMessage() {}
 
 func (x *Child) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[23]
+	mi := &file_dump_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2215,7 @@ func (x *Child) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Child.ProtoReflect.Descriptor instead.
 func (*Child) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{23}
+	return file_dump_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Child) GetName() string {
@@ -2204,7 +2251,7 @@ type Goroutine struct {
 
 func (x *Goroutine) Reset() {
 	*x = Goroutine{}
-	mi := &file_dump_proto_msgTypes[24]
+	mi := &file_dump_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2263,7 @@ func (x *Goroutine) String() string {
 func (*Goroutine) ProtoMessage() {}
 
 func (x *Goroutine) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[24]
+	mi := &file_dump_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2276,7 @@ func (x *Goroutine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goroutine.ProtoReflect.Descriptor instead.
 func (*Goroutine) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{24}
+	return file_dump_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Goroutine) GetId() int64 {
@@ -2327,7 +2374,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_dump_proto_msgTypes[25]
+	mi := &file_dump_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2339,7 +2386,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[25]
+	mi := &file_dump_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2352,7 +2399,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{25}
+	return file_dump_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Frame) GetFunc() string {
@@ -2439,7 +2486,7 @@ type Variable struct {
 
 func (x *Variable) Reset() {
 	*x = Variable{}
-	mi := &file_dump_proto_msgTypes[26]
+	mi := &file_dump_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2451,7 +2498,7 @@ func (x *Variable) String() string {
 func (*Variable) ProtoMessage() {}
 
 func (x *Variable) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[26]
+	mi := &file_dump_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2464,7 +2511,7 @@ func (x *Variable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Variable.ProtoReflect.Descriptor instead.
 func (*Variable) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{26}
+	return file_dump_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Variable) GetName() string {
@@ -2509,6 +2556,83 @@ func (x *Variable) GetValue() *Value {
 	return nil
 }
 
+// PackageVar is a variable of a package, since 1.1.
+type PackageVar struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Package       string                 `protobuf:"bytes,1,opt,name=package,proto3" json:"package,omitempty"` // import path
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	State         VarState               `protobuf:"varint,3,opt,name=state,proto3,enum=otelcoredumpy.dump.v1.VarState" json:"state,omitempty"`
+	Late          bool                   `protobuf:"varint,4,opt,name=late,proto3" json:"late,omitempty"`
+	Value         *Value                 `protobuf:"bytes,5,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PackageVar) Reset() {
+	*x = PackageVar{}
+	mi := &file_dump_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PackageVar) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PackageVar) ProtoMessage() {}
+
+func (x *PackageVar) ProtoReflect() protoreflect.Message {
+	mi := &file_dump_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PackageVar.ProtoReflect.Descriptor instead.
+func (*PackageVar) Descriptor() ([]byte, []int) {
+	return file_dump_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *PackageVar) GetPackage() string {
+	if x != nil {
+		return x.Package
+	}
+	return ""
+}
+
+func (x *PackageVar) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PackageVar) GetState() VarState {
+	if x != nil {
+		return x.State
+	}
+	return VarState_VAR_STATE_LIVE
+}
+
+func (x *PackageVar) GetLate() bool {
+	if x != nil {
+		return x.Late
+	}
+	return false
+}
+
+func (x *PackageVar) GetValue() *Value {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
 type Source struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	File          string                 `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
@@ -2519,7 +2643,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_dump_proto_msgTypes[27]
+	mi := &file_dump_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2655,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[27]
+	mi := &file_dump_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2668,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{27}
+	return file_dump_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Source) GetFile() string {
@@ -2571,7 +2695,7 @@ type SourceBlock struct {
 
 func (x *SourceBlock) Reset() {
 	*x = SourceBlock{}
-	mi := &file_dump_proto_msgTypes[28]
+	mi := &file_dump_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2583,7 +2707,7 @@ func (x *SourceBlock) String() string {
 func (*SourceBlock) ProtoMessage() {}
 
 func (x *SourceBlock) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[28]
+	mi := &file_dump_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2596,7 +2720,7 @@ func (x *SourceBlock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceBlock.ProtoReflect.Descriptor instead.
 func (*SourceBlock) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{28}
+	return file_dump_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SourceBlock) GetFirst() int64 {
@@ -2636,7 +2760,7 @@ type Extra struct {
 
 func (x *Extra) Reset() {
 	*x = Extra{}
-	mi := &file_dump_proto_msgTypes[29]
+	mi := &file_dump_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2648,7 +2772,7 @@ func (x *Extra) String() string {
 func (*Extra) ProtoMessage() {}
 
 func (x *Extra) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[29]
+	mi := &file_dump_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2661,7 +2785,7 @@ func (x *Extra) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Extra.ProtoReflect.Descriptor instead.
 func (*Extra) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{29}
+	return file_dump_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Extra) GetSpanKind() string {
@@ -2780,7 +2904,7 @@ type SpanEvent struct {
 
 func (x *SpanEvent) Reset() {
 	*x = SpanEvent{}
-	mi := &file_dump_proto_msgTypes[30]
+	mi := &file_dump_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2792,7 +2916,7 @@ func (x *SpanEvent) String() string {
 func (*SpanEvent) ProtoMessage() {}
 
 func (x *SpanEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[30]
+	mi := &file_dump_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2805,7 +2929,7 @@ func (x *SpanEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpanEvent.ProtoReflect.Descriptor instead.
 func (*SpanEvent) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{30}
+	return file_dump_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SpanEvent) GetName() string {
@@ -2926,7 +3050,9 @@ const file_dump_proto_rawDesc = "" +
 	"goroutines\x18\x01 \x03(\v2 .otelcoredumpy.dump.v1.GoroutineR\n" +
 	"goroutines\"H\n" +
 	"\rSourceSection\x127\n" +
-	"\asources\x18\x01 \x03(\v2\x1d.otelcoredumpy.dump.v1.SourceR\asources\"D\n" +
+	"\asources\x18\x01 \x03(\v2\x1d.otelcoredumpy.dump.v1.SourceR\asources\"J\n" +
+	"\x11PackageVarSection\x125\n" +
+	"\x04vars\x18\x01 \x03(\v2!.otelcoredumpy.dump.v1.PackageVarR\x04vars\"D\n" +
 	"\fExtraSection\x124\n" +
 	"\x06extras\x18\x01 \x03(\v2\x1c.otelcoredumpy.dump.v1.ExtraR\x06extras\"<\n" +
 	"\n" +
@@ -3016,7 +3142,14 @@ const file_dump_proto_rawDesc = "" +
 	"\x05state\x18\x03 \x01(\x0e2\x1f.otelcoredumpy.dump.v1.VarStateR\x05state\x12\x1b\n" +
 	"\tdecl_line\x18\x04 \x01(\x03R\bdeclLine\x12\x18\n" +
 	"\aescaped\x18\x05 \x01(\bR\aescaped\x122\n" +
-	"\x05value\x18\x06 \x01(\v2\x1c.otelcoredumpy.dump.v1.ValueR\x05value\"X\n" +
+	"\x05value\x18\x06 \x01(\v2\x1c.otelcoredumpy.dump.v1.ValueR\x05value\"\xb9\x01\n" +
+	"\n" +
+	"PackageVar\x12\x18\n" +
+	"\apackage\x18\x01 \x01(\tR\apackage\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x125\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x1f.otelcoredumpy.dump.v1.VarStateR\x05state\x12\x12\n" +
+	"\x04late\x18\x04 \x01(\bR\x04late\x122\n" +
+	"\x05value\x18\x05 \x01(\v2\x1c.otelcoredumpy.dump.v1.ValueR\x05value\"X\n" +
 	"\x06Source\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x12:\n" +
 	"\x06blocks\x18\x02 \x03(\v2\".otelcoredumpy.dump.v1.SourceBlockR\x06blocks\"9\n" +
@@ -3051,7 +3184,7 @@ const file_dump_proto_rawDesc = "" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12?\n" +
 	"\n" +
 	"attributes\x18\x03 \x03(\v2\x1f.otelcoredumpy.dump.v1.KeyValueR\n" +
-	"attributes*\xf6\x01\n" +
+	"attributes*\x95\x02\n" +
 	"\vSectionKind\x12\x1c\n" +
 	"\x18SECTION_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SECTION_KIND_TYPES\x10\x01\x12\x18\n" +
@@ -3060,7 +3193,8 @@ const file_dump_proto_rawDesc = "" +
 	"\x17SECTION_KIND_GOROUTINES\x10\x04\x12\x18\n" +
 	"\x14SECTION_KIND_SOURCES\x10\x05\x12\x16\n" +
 	"\x12SECTION_KIND_EXTRA\x10\x06\x12\x17\n" +
-	"\x13SECTION_KIND_SEALED\x10\a\x12\x15\n" +
+	"\x13SECTION_KIND_SEALED\x10\a\x12\x1d\n" +
+	"\x19SECTION_KIND_PACKAGE_VARS\x10\b\x12\x15\n" +
 	"\x10SECTION_KIND_END\x10\xff\x01*\xd2\x03\n" +
 	"\x04Kind\x12\x10\n" +
 	"\fKIND_INVALID\x10\x00\x12\r\n" +
@@ -3138,7 +3272,7 @@ func file_dump_proto_rawDescGZIP() []byte {
 }
 
 var file_dump_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_dump_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_dump_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_dump_proto_goTypes = []any{
 	(SectionKind)(0),              // 0: otelcoredumpy.dump.v1.SectionKind
 	(Kind)(0),                     // 1: otelcoredumpy.dump.v1.Kind
@@ -3161,28 +3295,30 @@ var file_dump_proto_goTypes = []any{
 	(*ObjectSection)(nil),         // 18: otelcoredumpy.dump.v1.ObjectSection
 	(*GoroutineSection)(nil),      // 19: otelcoredumpy.dump.v1.GoroutineSection
 	(*SourceSection)(nil),         // 20: otelcoredumpy.dump.v1.SourceSection
-	(*ExtraSection)(nil),          // 21: otelcoredumpy.dump.v1.ExtraSection
-	(*EndSection)(nil),            // 22: otelcoredumpy.dump.v1.EndSection
-	(*End)(nil),                   // 23: otelcoredumpy.dump.v1.End
-	(*Type)(nil),                  // 24: otelcoredumpy.dump.v1.Type
-	(*Field)(nil),                 // 25: otelcoredumpy.dump.v1.Field
-	(*Object)(nil),                // 26: otelcoredumpy.dump.v1.Object
-	(*Value)(nil),                 // 27: otelcoredumpy.dump.v1.Value
-	(*Child)(nil),                 // 28: otelcoredumpy.dump.v1.Child
-	(*Goroutine)(nil),             // 29: otelcoredumpy.dump.v1.Goroutine
-	(*Frame)(nil),                 // 30: otelcoredumpy.dump.v1.Frame
-	(*Variable)(nil),              // 31: otelcoredumpy.dump.v1.Variable
-	(*Source)(nil),                // 32: otelcoredumpy.dump.v1.Source
-	(*SourceBlock)(nil),           // 33: otelcoredumpy.dump.v1.SourceBlock
-	(*Extra)(nil),                 // 34: otelcoredumpy.dump.v1.Extra
-	(*SpanEvent)(nil),             // 35: otelcoredumpy.dump.v1.SpanEvent
-	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
+	(*PackageVarSection)(nil),     // 21: otelcoredumpy.dump.v1.PackageVarSection
+	(*ExtraSection)(nil),          // 22: otelcoredumpy.dump.v1.ExtraSection
+	(*EndSection)(nil),            // 23: otelcoredumpy.dump.v1.EndSection
+	(*End)(nil),                   // 24: otelcoredumpy.dump.v1.End
+	(*Type)(nil),                  // 25: otelcoredumpy.dump.v1.Type
+	(*Field)(nil),                 // 26: otelcoredumpy.dump.v1.Field
+	(*Object)(nil),                // 27: otelcoredumpy.dump.v1.Object
+	(*Value)(nil),                 // 28: otelcoredumpy.dump.v1.Value
+	(*Child)(nil),                 // 29: otelcoredumpy.dump.v1.Child
+	(*Goroutine)(nil),             // 30: otelcoredumpy.dump.v1.Goroutine
+	(*Frame)(nil),                 // 31: otelcoredumpy.dump.v1.Frame
+	(*Variable)(nil),              // 32: otelcoredumpy.dump.v1.Variable
+	(*PackageVar)(nil),            // 33: otelcoredumpy.dump.v1.PackageVar
+	(*Source)(nil),                // 34: otelcoredumpy.dump.v1.Source
+	(*SourceBlock)(nil),           // 35: otelcoredumpy.dump.v1.SourceBlock
+	(*Extra)(nil),                 // 36: otelcoredumpy.dump.v1.Extra
+	(*SpanEvent)(nil),             // 37: otelcoredumpy.dump.v1.SpanEvent
+	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
 }
 var file_dump_proto_depIdxs = []int32{
 	7,  // 0: otelcoredumpy.dump.v1.Prelude.header:type_name -> otelcoredumpy.dump.v1.Header
 	6,  // 1: otelcoredumpy.dump.v1.Prelude.sections:type_name -> otelcoredumpy.dump.v1.SectionInfo
 	0,  // 2: otelcoredumpy.dump.v1.SectionInfo.kind:type_name -> otelcoredumpy.dump.v1.SectionKind
-	36, // 3: otelcoredumpy.dump.v1.Header.time:type_name -> google.protobuf.Timestamp
+	38, // 3: otelcoredumpy.dump.v1.Header.time:type_name -> google.protobuf.Timestamp
 	8,  // 4: otelcoredumpy.dump.v1.Header.reason:type_name -> otelcoredumpy.dump.v1.ErrorInfo
 	9,  // 5: otelcoredumpy.dump.v1.Header.resource:type_name -> otelcoredumpy.dump.v1.KeyValue
 	10, // 6: otelcoredumpy.dump.v1.Header.module:type_name -> otelcoredumpy.dump.v1.Module
@@ -3192,44 +3328,47 @@ var file_dump_proto_depIdxs = []int32{
 	14, // 10: otelcoredumpy.dump.v1.Header.budgets:type_name -> otelcoredumpy.dump.v1.Budget
 	15, // 11: otelcoredumpy.dump.v1.Header.redactions:type_name -> otelcoredumpy.dump.v1.RuleCount
 	16, // 12: otelcoredumpy.dump.v1.Header.missing:type_name -> otelcoredumpy.dump.v1.Missing
-	24, // 13: otelcoredumpy.dump.v1.TypeSection.types:type_name -> otelcoredumpy.dump.v1.Type
-	26, // 14: otelcoredumpy.dump.v1.ObjectSection.objects:type_name -> otelcoredumpy.dump.v1.Object
-	29, // 15: otelcoredumpy.dump.v1.GoroutineSection.goroutines:type_name -> otelcoredumpy.dump.v1.Goroutine
-	32, // 16: otelcoredumpy.dump.v1.SourceSection.sources:type_name -> otelcoredumpy.dump.v1.Source
-	34, // 17: otelcoredumpy.dump.v1.ExtraSection.extras:type_name -> otelcoredumpy.dump.v1.Extra
-	23, // 18: otelcoredumpy.dump.v1.EndSection.ends:type_name -> otelcoredumpy.dump.v1.End
-	1,  // 19: otelcoredumpy.dump.v1.Type.kind:type_name -> otelcoredumpy.dump.v1.Kind
-	25, // 20: otelcoredumpy.dump.v1.Type.fields:type_name -> otelcoredumpy.dump.v1.Field
-	27, // 21: otelcoredumpy.dump.v1.Object.value:type_name -> otelcoredumpy.dump.v1.Value
-	27, // 22: otelcoredumpy.dump.v1.Value.elems:type_name -> otelcoredumpy.dump.v1.Value
-	2,  // 23: otelcoredumpy.dump.v1.Value.reason:type_name -> otelcoredumpy.dump.v1.Reason
-	28, // 24: otelcoredumpy.dump.v1.Value.children:type_name -> otelcoredumpy.dump.v1.Child
-	27, // 25: otelcoredumpy.dump.v1.Child.value:type_name -> otelcoredumpy.dump.v1.Value
-	12, // 26: otelcoredumpy.dump.v1.Goroutine.created_by:type_name -> otelcoredumpy.dump.v1.Location
-	9,  // 27: otelcoredumpy.dump.v1.Goroutine.labels:type_name -> otelcoredumpy.dump.v1.KeyValue
-	30, // 28: otelcoredumpy.dump.v1.Goroutine.frames:type_name -> otelcoredumpy.dump.v1.Frame
-	31, // 29: otelcoredumpy.dump.v1.Goroutine.values:type_name -> otelcoredumpy.dump.v1.Variable
-	16, // 30: otelcoredumpy.dump.v1.Goroutine.missing:type_name -> otelcoredumpy.dump.v1.Missing
-	31, // 31: otelcoredumpy.dump.v1.Frame.vars:type_name -> otelcoredumpy.dump.v1.Variable
-	16, // 32: otelcoredumpy.dump.v1.Frame.missing:type_name -> otelcoredumpy.dump.v1.Missing
-	3,  // 33: otelcoredumpy.dump.v1.Variable.kind:type_name -> otelcoredumpy.dump.v1.VarKind
-	4,  // 34: otelcoredumpy.dump.v1.Variable.state:type_name -> otelcoredumpy.dump.v1.VarState
-	27, // 35: otelcoredumpy.dump.v1.Variable.value:type_name -> otelcoredumpy.dump.v1.Value
-	33, // 36: otelcoredumpy.dump.v1.Source.blocks:type_name -> otelcoredumpy.dump.v1.SourceBlock
-	36, // 37: otelcoredumpy.dump.v1.Extra.span_start:type_name -> google.protobuf.Timestamp
-	36, // 38: otelcoredumpy.dump.v1.Extra.span_end:type_name -> google.protobuf.Timestamp
-	9,  // 39: otelcoredumpy.dump.v1.Extra.span_attributes:type_name -> otelcoredumpy.dump.v1.KeyValue
-	35, // 40: otelcoredumpy.dump.v1.Extra.span_events:type_name -> otelcoredumpy.dump.v1.SpanEvent
-	36, // 41: otelcoredumpy.dump.v1.Extra.start_time:type_name -> google.protobuf.Timestamp
-	10, // 42: otelcoredumpy.dump.v1.Extra.modules:type_name -> otelcoredumpy.dump.v1.Module
-	9,  // 43: otelcoredumpy.dump.v1.Extra.settings:type_name -> otelcoredumpy.dump.v1.KeyValue
-	36, // 44: otelcoredumpy.dump.v1.SpanEvent.time:type_name -> google.protobuf.Timestamp
-	9,  // 45: otelcoredumpy.dump.v1.SpanEvent.attributes:type_name -> otelcoredumpy.dump.v1.KeyValue
-	46, // [46:46] is the sub-list for method output_type
-	46, // [46:46] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	25, // 13: otelcoredumpy.dump.v1.TypeSection.types:type_name -> otelcoredumpy.dump.v1.Type
+	27, // 14: otelcoredumpy.dump.v1.ObjectSection.objects:type_name -> otelcoredumpy.dump.v1.Object
+	30, // 15: otelcoredumpy.dump.v1.GoroutineSection.goroutines:type_name -> otelcoredumpy.dump.v1.Goroutine
+	34, // 16: otelcoredumpy.dump.v1.SourceSection.sources:type_name -> otelcoredumpy.dump.v1.Source
+	33, // 17: otelcoredumpy.dump.v1.PackageVarSection.vars:type_name -> otelcoredumpy.dump.v1.PackageVar
+	36, // 18: otelcoredumpy.dump.v1.ExtraSection.extras:type_name -> otelcoredumpy.dump.v1.Extra
+	24, // 19: otelcoredumpy.dump.v1.EndSection.ends:type_name -> otelcoredumpy.dump.v1.End
+	1,  // 20: otelcoredumpy.dump.v1.Type.kind:type_name -> otelcoredumpy.dump.v1.Kind
+	26, // 21: otelcoredumpy.dump.v1.Type.fields:type_name -> otelcoredumpy.dump.v1.Field
+	28, // 22: otelcoredumpy.dump.v1.Object.value:type_name -> otelcoredumpy.dump.v1.Value
+	28, // 23: otelcoredumpy.dump.v1.Value.elems:type_name -> otelcoredumpy.dump.v1.Value
+	2,  // 24: otelcoredumpy.dump.v1.Value.reason:type_name -> otelcoredumpy.dump.v1.Reason
+	29, // 25: otelcoredumpy.dump.v1.Value.children:type_name -> otelcoredumpy.dump.v1.Child
+	28, // 26: otelcoredumpy.dump.v1.Child.value:type_name -> otelcoredumpy.dump.v1.Value
+	12, // 27: otelcoredumpy.dump.v1.Goroutine.created_by:type_name -> otelcoredumpy.dump.v1.Location
+	9,  // 28: otelcoredumpy.dump.v1.Goroutine.labels:type_name -> otelcoredumpy.dump.v1.KeyValue
+	31, // 29: otelcoredumpy.dump.v1.Goroutine.frames:type_name -> otelcoredumpy.dump.v1.Frame
+	32, // 30: otelcoredumpy.dump.v1.Goroutine.values:type_name -> otelcoredumpy.dump.v1.Variable
+	16, // 31: otelcoredumpy.dump.v1.Goroutine.missing:type_name -> otelcoredumpy.dump.v1.Missing
+	32, // 32: otelcoredumpy.dump.v1.Frame.vars:type_name -> otelcoredumpy.dump.v1.Variable
+	16, // 33: otelcoredumpy.dump.v1.Frame.missing:type_name -> otelcoredumpy.dump.v1.Missing
+	3,  // 34: otelcoredumpy.dump.v1.Variable.kind:type_name -> otelcoredumpy.dump.v1.VarKind
+	4,  // 35: otelcoredumpy.dump.v1.Variable.state:type_name -> otelcoredumpy.dump.v1.VarState
+	28, // 36: otelcoredumpy.dump.v1.Variable.value:type_name -> otelcoredumpy.dump.v1.Value
+	4,  // 37: otelcoredumpy.dump.v1.PackageVar.state:type_name -> otelcoredumpy.dump.v1.VarState
+	28, // 38: otelcoredumpy.dump.v1.PackageVar.value:type_name -> otelcoredumpy.dump.v1.Value
+	35, // 39: otelcoredumpy.dump.v1.Source.blocks:type_name -> otelcoredumpy.dump.v1.SourceBlock
+	38, // 40: otelcoredumpy.dump.v1.Extra.span_start:type_name -> google.protobuf.Timestamp
+	38, // 41: otelcoredumpy.dump.v1.Extra.span_end:type_name -> google.protobuf.Timestamp
+	9,  // 42: otelcoredumpy.dump.v1.Extra.span_attributes:type_name -> otelcoredumpy.dump.v1.KeyValue
+	37, // 43: otelcoredumpy.dump.v1.Extra.span_events:type_name -> otelcoredumpy.dump.v1.SpanEvent
+	38, // 44: otelcoredumpy.dump.v1.Extra.start_time:type_name -> google.protobuf.Timestamp
+	10, // 45: otelcoredumpy.dump.v1.Extra.modules:type_name -> otelcoredumpy.dump.v1.Module
+	9,  // 46: otelcoredumpy.dump.v1.Extra.settings:type_name -> otelcoredumpy.dump.v1.KeyValue
+	38, // 47: otelcoredumpy.dump.v1.SpanEvent.time:type_name -> google.protobuf.Timestamp
+	9,  // 48: otelcoredumpy.dump.v1.SpanEvent.attributes:type_name -> otelcoredumpy.dump.v1.KeyValue
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_dump_proto_init() }
@@ -3237,7 +3376,7 @@ func file_dump_proto_init() {
 	if File_dump_proto != nil {
 		return
 	}
-	file_dump_proto_msgTypes[22].OneofWrappers = []any{
+	file_dump_proto_msgTypes[23].OneofWrappers = []any{
 		(*Value_Num)(nil),
 		(*Value_NumWide)(nil),
 	}
@@ -3247,7 +3386,7 @@ func file_dump_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dump_proto_rawDesc), len(file_dump_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   31,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

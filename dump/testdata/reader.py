@@ -30,7 +30,7 @@ ELEMENTS_MAX = 1048576
 NESTING_MAX = 64
 
 ZSTD, IN_PLACE = 1 << 0, 1 << 2
-TYPES, FAILING, OBJECTS, GOROUTINES, SOURCES, EXTRA, END = 1, 2, 3, 4, 5, 6, 255
+TYPES, FAILING, OBJECTS, GOROUTINES, SOURCES, EXTRA, PACKAGE_VARS, END = 1, 2, 3, 4, 5, 6, 8, 255
 
 
 class Damaged(Exception):
@@ -115,6 +115,7 @@ MESSAGES = {
     "Variable": {
         1: ("name", "string"), 2: ("kind", "uint"), 3: ("state", "uint"), 4: ("decl_line", "int"), 5: ("escaped", "bool"), 6: ("value", "Value"),
     },
+    "PackageVar": {1: ("package", "string"), 2: ("name", "string"), 3: ("state", "uint"), 4: ("late", "bool"), 5: ("value", "Value")},
     "Source": {1: ("file", "string"), 2: ("blocks", ["SourceBlock"])},
     "SourceBlock": {1: ("first", "int"), 2: ("lines", ["string"])},
     "Extra": {
@@ -275,7 +276,7 @@ class Reader:
             raise Damaged("the frame header is not that of the directory")
         if crc32c(payload) != crc:
             raise Damaged("the payload is damaged")
-        if kind not in (TYPES, FAILING, OBJECTS, GOROUTINES, SOURCES, EXTRA, END):
+        if kind not in (TYPES, FAILING, OBJECTS, GOROUTINES, SOURCES, EXTRA, PACKAGE_VARS, END):
             return None
         if count > RECORDS_MAX:
             raise Damaged("too many records")
@@ -295,6 +296,7 @@ class Reader:
         places = {
             TYPES: ("types", "Type"), FAILING: ("failing", "Goroutine"), OBJECTS: ("objects", "Object"),
             GOROUTINES: ("goroutines", "Goroutine"), SOURCES: ("sources", "Source"), EXTRA: ("extra", "Extra"), END: ("end", "End"),
+            PACKAGE_VARS: ("package_vars", "PackageVar"),
         }
         last = None
         for i, info in enumerate(self.sections):
