@@ -2,6 +2,7 @@ package otelcoredumpy
 
 import (
 	"log/slog"
+	"slices"
 
 	"github.com/spf13/viper"
 	"go.opentelemetry.io/otel"
@@ -147,6 +148,15 @@ func WithCapture(change func(*capture.Config)) Option {
 		if change != nil {
 			s.capture = append(s.capture, change)
 		}
+	})
+}
+
+// WithVariables keeps package variables in dumps besides what the failing goroutine leads
+// to, as capture.variables does, which it replaces: "main.*", "example.com/shop/store.cache".
+// A * stands for any run of characters.
+func WithVariables(patterns ...string) Option {
+	return optionFunc(func(s *settings) {
+		s.change = append(s.change, func(c *config.Config) { c.Capture.Variables = slices.Clone(patterns) })
 	})
 }
 

@@ -145,10 +145,23 @@ func Install(opts ...Option) (*Installed, error) {
 		defer cancel()
 		_ = old.shutdown(ctx) // what it lost, it has counted and logged
 	}
+	if len(cfg.Capture.Variables) > 0 {
+		go i.reportVariables(&s)
+	}
 	for _, w := range cfg.Warnings {
 		s.warn(w)
 	}
 	return i, nil
+}
+
+// reportVariables says once which patterns of package variables match nothing.
+func (i *Installed) reportVariables(s *settings) {
+	if i.engine.Ready(context.Background()) != nil {
+		return // no variables at all; doctor and the dumps say so
+	}
+	for _, p := range i.engine.UnmatchedVariables() {
+		s.warn(fmt.Sprintf("capture.variables: no variable of the program matches %s; the main package is called main, and variables that nothing uses are not in the program", p))
+	}
 }
 
 // start builds the parts and puts them together.

@@ -45,10 +45,11 @@ what it is, and the member of that name holds it:
   {"record": "type", "type": …}            a type, by "id"
   {"record": "goroutine", "goroutine": …}  a goroutine with frames and variables
   {"record": "object", "object": …}        an object, by "id", to which values refer
+  {"record": "package_var", "package_var": …}  a package variable
   {"record": "source", "source": …}        lines of a source file
 
 With --format json the same is one document, with the members "header", "extra",
-"types", "goroutines", "objects", "sources" and "damage".
+"types", "goroutines", "package_vars", "objects", "sources" and "damage".
 
 Types come before the values that have them, and the failing goroutine before the
 others. docs/export.md describes every field. However large the dump is, no more
@@ -173,6 +174,8 @@ func (e *exporter) all() {
 	each(e, "type", e.r.Types(), newTypeJSON)
 	e.open("goroutines")
 	each(e, "goroutine", e.r.Goroutines(), e.goroutine)
+	e.open("package_vars")
+	each(e, "package_var", e.r.PackageVars(), e.packageVar)
 	e.open("objects")
 	each(e, "object", e.r.Objects(), e.object)
 	e.open("sources")

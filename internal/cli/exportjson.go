@@ -140,6 +140,19 @@ func (e *exporter) object(o *dump.Object) objectJSON {
 	return objectJSON{ID: o.ID, Addr: hexAddr(o.Addr), Late: o.Late, Value: e.value(&o.Value, 0, true)}
 }
 
+type packageVarJSON struct {
+	Package string    `json:"package"`
+	Name    string    `json:"name"`
+	State   string    `json:"state"`
+	Late    bool      `json:"late,omitempty"`
+	Value   valueJSON `json:"value"`
+}
+
+func (e *exporter) packageVar(v *dump.PackageVar) packageVarJSON {
+	state := dump.Variable{State: v.State, Value: v.Value}
+	return packageVarJSON{Package: v.Package, Name: v.Name, State: state.StateName(), Late: v.Late, Value: e.value(&v.Value, 0, false)}
+}
+
 // maxNesting bounds the recursion over a stranger's values. The nesting of
 // real ones is that of the program's struct types.
 const maxNesting = 200

@@ -32,6 +32,7 @@ type fixture struct {
 	types      []dump.Type
 	goroutines []dump.Goroutine
 	objects    []dump.Object
+	vars       []dump.PackageVar
 	sources    []dump.Source
 	extra      *dump.Extra
 }
@@ -209,6 +210,11 @@ func panicFixture() fixture {
 		{ID: 3, Addr: 0xc000010000, Value: dump.Value{Type: tStore, Elems: []dump.Value{{Type: tRates, Ptr: 0xc000040000, Len: 1, Obj: 4}}}},
 		{ID: 4, Addr: 0xc000040000, Late: true, Value: dump.Value{Type: tRates, Len: 1, Elems: []dump.Value{text("EUR"), number(100)}}},
 	}
+	f.vars = []dump.PackageVar{
+		{Package: "example.com/shop/store", Name: "current", Value: dump.Value{Type: tStorePtr, Ptr: 0xc000010000, Obj: 3, Addr: 0x5a0000}},
+		{Package: "main", Name: "requests", Late: true, Value: dump.Value{Type: tInt, Num: 12, Addr: 0x5a0010}},
+		{Package: "main", Name: "total", State: dump.VarMissing, Value: dump.Value{Type: tInt, Addr: 0x5a0018, Reason: dump.TimeBudget}},
+	}
 	f.sources = []dump.Source{{File: "/src/shop/store/price.go", Blocks: []dump.SourceBlock{{First: 41, Lines: []string{
 		"\tfor _, l := range o.Lines {", "\t\ttotal += o.Parent.rate(l)", "\t}",
 	}}}}}
@@ -357,6 +363,11 @@ func (f *fixture) encode() ([]byte, error) {
 	}
 	for i := range f.objects {
 		if err := w.Object(&f.objects[i]); err != nil {
+			return nil, err
+		}
+	}
+	for i := range f.vars {
+		if err := w.PackageVar(&f.vars[i]); err != nil {
 			return nil, err
 		}
 	}

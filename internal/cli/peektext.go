@@ -102,6 +102,9 @@ func (w *peekPrinter) facts() {
 	w.fact("process", w.process())
 	w.fact("holds", fmt.Sprintf("%s, %s, %s, %s", plural(h.Counts.Goroutines, "goroutine"), plural(h.Counts.Frames, "frame"),
 		plural(h.Counts.Variables, "variable"), plural(h.Counts.Objects, "object")))
+	if n := w.p.session.NumPackageVars(); n > 0 {
+		w.fact("package", plural(n, "variable")+" of packages; coredumpy load, then vars, prints them")
+	}
 	if w.f.verbose {
 		for _, kv := range h.Resource {
 			w.fact("resource", kv.Key+"="+kv.Value)

@@ -54,6 +54,7 @@ type Capture struct {
 	MaxGoroutines  int           // capture.max_goroutines
 	MaxFrames      int           // capture.max_frames
 	SourceLines    int           // capture.source_lines; 0 is none
+	Variables      []string      // capture.variables
 }
 
 // Redact holds the keys under redact.
@@ -240,7 +241,7 @@ func (c *Config) CaptureConfig() capture.Config {
 		Depth: k.Depth, Pause: k.Pause, Timeout: k.Timeout, Goroutines: capture.Scope(k.Goroutines),
 		MaxStringLen: k.MaxStringLen, MaxArrayValues: k.MaxArrayValues, MaxMapEntries: k.MaxMapEntries,
 		MaxObjects: k.MaxObjects, MaxBytes: k.MaxBytes, MaxGoroutines: k.MaxGoroutines, MaxFrames: k.MaxFrames,
-		SourceLines: lines,
+		SourceLines: lines, Variables: k.Variables,
 	}
 }
 

@@ -32,7 +32,7 @@ func TestSampleConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
-	for _, list := range []*[]string{&want.Redact.EnvironAllow, &want.Redact.Patterns, &want.Redact.Names, &want.Redact.AllowNames, &want.Redact.Disable, &want.Trigger.Exclude, &want.Trigger.Rules, &want.Trigger.RecoveredBy, &want.Sink.Also, &want.Sink.Routes, &want.Sink.S3.Tags, &want.Encrypt.Recipients, &want.Encrypt.Identities} {
+	for _, list := range []*[]string{&want.Capture.Variables, &want.Redact.EnvironAllow, &want.Redact.Patterns, &want.Redact.Names, &want.Redact.AllowNames, &want.Redact.Disable, &want.Trigger.Exclude, &want.Trigger.Rules, &want.Trigger.RecoveredBy, &want.Sink.Also, &want.Sink.Routes, &want.Sink.S3.Tags, &want.Encrypt.Recipients, &want.Encrypt.Identities} {
 		*list = []string{} // the file says so instead of saying nothing
 	}
 	if !reflect.DeepEqual(*cfg, want) {

@@ -87,6 +87,8 @@ var fields = []field{
 		"How many frames of a goroutine are kept, innermost first."),
 	intKey("capture.source_lines", func(c *Config) *int { return &c.Capture.SourceLines }, 0, 10_000,
 		"How many lines of source are kept before and after each line on the stack, if the file can be read where the program runs. 0 keeps none."),
+	listKey("capture.variables", func(c *Config) *[]string { return &c.Capture.Variables }, capture.CheckVariables,
+		"Package variables to keep besides what the failing goroutine leads to, as import/path.Name: \"main.*\", \"example.com/shop/store.cache\". A * stands for any run of characters, main is the main package. They get a quarter of the limits. Empty: none."),
 
 	boolKey("redact.secrets", func(c *Config) *bool { return &c.Redact.Secrets },
 		"Withhold what looks like a secret: tokens of known providers, passwords, keys, and whatever a variable, a field or a map key calls so."),

@@ -66,7 +66,7 @@ func TestLoadEveryKey(t *testing.T) {
 		Capture: Capture{
 			Depth: 3, Pause: 20 * time.Millisecond, Timeout: time.Second, Goroutines: "failing",
 			MaxStringLen: 11, MaxArrayValues: 12, MaxMapEntries: 13, MaxObjects: 14, MaxBytes: 64 << 20,
-			MaxGoroutines: 15, MaxFrames: 16, SourceLines: 0,
+			MaxGoroutines: 15, MaxFrames: 16, SourceLines: 0, Variables: []string{"main.*", "example.com/shop/store.cache"},
 		},
 		Redact: Redact{
 			Secrets: false, Environ: false, EnvironMinLength: 5, EnvironAllow: []string{"HOSTNAME"},
@@ -105,6 +105,7 @@ capture:
   max_goroutines: 15
   max_frames: 16
   source_lines: 0
+  variables: [main.*, example.com/shop/store.cache]
 redact: {secrets: false, environ: false, environ_min_length: 5, environ_allow: [HOSTNAME], patterns: ["a{1,2}", b], names: [pin], allow_names: [token_count], disable: [jwt]}
 trigger:
   panics: false
@@ -182,6 +183,7 @@ link: {viewer_url: "https://dumps.example.com"}
 		"COREDUMPY_SINK_S3_CONCURRENCY":         "5",
 		"COREDUMPY_SINK_S3_PROXY":               "http://127.0.0.1:3128",
 		"COREDUMPY_SINK_S3_CA_FILE":             "/ca.pem",
+		"COREDUMPY_CAPTURE_VARIABLES":           "main.*,example.com/shop/store.cache",
 		"COREDUMPY_SPOOL_MODE":                  "on",
 		"COREDUMPY_SPOOL_DIR":                   "/var/spool/x",
 		"COREDUMPY_SPOOL_MAX_BYTES":             "5MiB",

@@ -30,11 +30,12 @@ func (sc Scope) Complete(expr string) (head string, proposals []string) {
 	head, part := expr[:i], expr[i:]
 	var names []string
 	if base, ok := strings.CutSuffix(head, "."); ok {
-		x, err := sc.Eval(base[operandStart(base):])
-		if err != nil {
+		operand := base[operandStart(base):]
+		if x, err := sc.Eval(operand); err == nil {
+			names = x.memberNames()
+		} else if names = sc.s.packageVarNames(strings.Trim(operand, `"`)); len(names) == 0 {
 			return head, nil
 		}
-		names = x.memberNames()
 	} else {
 		names = sc.names()
 	}
@@ -54,7 +55,7 @@ func (sc Scope) names() []string {
 			names = append(names, sc.g.Values[i].Name)
 		}
 	}
-	return names
+	return append(names, sc.s.packageNames()...)
 }
 
 // matching returns the names that begin with part and that can be written in an

@@ -46,6 +46,7 @@ type Session struct {
 	list  []GoroutineInfo   // made by the first Goroutines
 	funcs map[string]Source // made by the first location by function name
 	large []*object         // the last ones that were large
+	vars  *packageVarIndex  // made when a package variable is first looked for
 }
 
 // Source is a place in a source file.

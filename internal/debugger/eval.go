@@ -106,6 +106,9 @@ func (ev *evaluator) ident(e *ast.Ident) (*Value, error) {
 	if x, ok := ev.Lookup(e.Name); ok {
 		return x, nil
 	}
+	if x := ev.ownPackageVar(e.Name); x != nil {
+		return x, nil
+	}
 	switch e.Name {
 	case "true", "false":
 		return ev.s.constantValue(constant.MakeBool(e.Name == "true")), nil
@@ -153,11 +156,43 @@ func reasonable(e *ast.BasicLit) bool {
 }
 
 func (ev *evaluator) selector(e *ast.SelectorExpr) (*Value, error) {
+	if x, err := ev.qualified(e); x != nil || err != nil {
+		return x, err
+	}
 	x, err := ev.eval(e.X)
 	if err != nil {
 		return nil, err
 	}
 	return x.Member(e.Sel.Name)
+}
+
+// qualified returns the package variable that a selector means (pkg.Var, "full/path".Var),
+// nil if it means something else.
+func (ev *evaluator) qualified(e *ast.SelectorExpr) (*Value, error) {
+	pkg := ""
+	switch x := e.X.(type) {
+	case *ast.Ident:
+		if _, ok := ev.Lookup(x.Name); ok || ev.ownPackageVar(x.Name) != nil {
+			return nil, nil
+		}
+		pkg = x.Name
+	case *ast.BasicLit:
+		if x.Kind != token.STRING {
+			return nil, nil
+		}
+		path, err := strconv.Unquote(x.Value)
+		if err != nil {
+			return nil, nil
+		}
+		pkg = path
+	default:
+		return nil, nil
+	}
+	v, err := ev.s.findPackageVar(pkg, e.Sel.Name)
+	if v == nil && err == nil && ev.s.hasPackage(pkg) {
+		return nil, fmt.Errorf("package %s has no variable %s in the dump", Clean(pkg), e.Sel.Name)
+	}
+	return v, err
 }
 
 func (ev *evaluator) star(e *ast.StarExpr) (*Value, error) {

@@ -44,6 +44,13 @@ matches it are shown; with -v each is printed as print does.`,
 			run:   func(r *runner, c call) error { return r.vars(c, "args", c.scope.Args()) },
 		},
 		{
+			names: []string{"vars"}, group: groupData, run: (*runner).packageVars, complete: completePackageVars,
+			usage: []string{"vars [-v] [<regex>]"},
+			short: "Print package variables.",
+			long: `Those that capture.variables names are in a dump. The flag is as with locals; the
+regular expression is matched against import path, dot and name.`,
+		},
+		{
 			names: []string{"config"}, group: groupOther, run: (*runner).config, complete: completeConfig,
 			usage: []string{"config -list", "config <parameter> <value>"},
 			short: "Show or change the limits of printing, for this session.",
@@ -100,6 +107,42 @@ func (r *runner) whatis(c call) error {
 		return err
 	}
 	fmt.Fprintln(r.out, info)
+	return nil
+}
+
+// packageVars is vars.
+func (r *runner) packageVars(c call) error {
+	f := debugger.ShortFormat()
+	filter := c.args
+	if first, rest := word(filter); first == "-v" {
+		f, filter = r.format(), rest
+	}
+	re, err := regexp.Compile(filter)
+	if err != nil {
+		return fmt.Errorf("malformed regular expression: %w", err)
+	}
+	list, err := r.s.PackageVars(re)
+	for _, v := range list {
+		if r.ctx.Err() != nil {
+			return nil // interruptible says so
+		}
+		fmt.Fprintf(r.out, "%s = ", v.FullName())
+		r.value(v.Value, f)
+	}
+	if len(list) > 0 || err != nil {
+		return err
+	}
+	fmt.Fprintln(r.out, "(no vars)")
+	if r.s.NumPackageVars() == 0 {
+		r.out.print(grey, "package variables are in a dump if the service's capture.variables names them")
+		fmt.Fprintln(r.out)
+	}
+	for _, m := range r.s.Header().Missing {
+		if m.What == "package variables" {
+			r.out.print(grey, "missing "+debugger.DescribeMissing(m))
+			fmt.Fprintln(r.out)
+		}
+	}
 	return nil
 }
 

@@ -140,6 +140,7 @@ const expressions = `Expressions are Go's:
 	*p, &x                           what a pointer points at, the address of a variable
 	x.(*store.Order), x.(data)       the value in an interface, by its type or whatever it is
 	len(x), cap(x)
+	store.Rates, "a.b/store".Rates   package variables, by the package's name or path
 	a+b*2, a == b, !ok && n < 3      operators, with Go's types and rules
 	10, 1.5, "text", 'a', nil, true  constants
 

@@ -177,3 +177,13 @@ func completeFile(_ *runner, c call) (string, []string) {
 	}
 	return dir, prefixed(names, base)
 }
+
+// completePackageVars proposes full names of package variables.
+func completePackageVars(r *runner, c call) (string, []string) {
+	vars, _ := r.s.PackageVars(nil)
+	var list []string
+	for _, v := range vars {
+		list = append(list, v.FullName())
+	}
+	return "", prefixed(list, c.args)
+}

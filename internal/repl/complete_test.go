@@ -30,7 +30,7 @@ func TestComplete(t *testing.T) {
 	s.Select(sc)
 	r := &runner{ctx: t.Context(), s: s, load: debugger.DefaultLoad(), out: &screen{w: os.Stderr}, err: &screen{w: os.Stderr}}
 	tests := []struct{ line, want string }{
-		{"", "args config down exit frame goroutine goroutines grs header help info list locals panic print quit reason source stack up whatis"},
+		{"", "args config down exit frame goroutine goroutines grs header help info list locals panic print quit reason source stack up vars whatis"},
 		{"lo", "locals"},
 		{"go", "goroutine|goroutines"},
 		{"cont", ""},

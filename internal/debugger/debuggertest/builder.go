@@ -29,10 +29,11 @@ type Builder struct {
 	// struct, by the function's entry point.
 	Captured map[uintptr]any
 
-	Header     dump.Header
-	Goroutines []*dump.Goroutine
-	Sources    []*dump.Source
-	Extra      *dump.Extra
+	Header      dump.Header
+	Goroutines  []*dump.Goroutine
+	Sources     []*dump.Source
+	Extra       *dump.Extra
+	PackageVars []*dump.PackageVar
 
 	Types   []*dump.Type
 	Objects []*dump.Object
@@ -82,6 +83,11 @@ func (b *Builder) Bytes() ([]byte, error) {
 	}
 	for _, o := range b.Objects {
 		if err := w.Object(o); err != nil {
+			return nil, err
+		}
+	}
+	for _, v := range b.PackageVars {
+		if err := w.PackageVar(v); err != nil {
 			return nil, err
 		}
 	}
