@@ -99,6 +99,13 @@ type valueJSON struct {
 	Object  dump.ObjectID `json:"object,omitempty"`
 	Elems   []valueJSON   `json:"elems,omitempty"`
 	Summary string        `json:"summary,omitempty"`
+
+	Children []childJSON `json:"children,omitempty"`
+}
+
+type childJSON struct {
+	Name  string    `json:"name"`
+	Value valueJSON `json:"value"`
 }
 
 type objectJSON struct {
@@ -167,6 +174,10 @@ func (e *exporter) value(v *dump.Value, depth int, content bool) valueJSON {
 	t := e.r.Type(v.Type)
 	if t == nil || depth > maxNesting {
 		return j
+	}
+	for i := range v.Children {
+		c := &v.Children[i]
+		j.Children = append(j.Children, childJSON{Name: c.Name, Value: e.value(&c.Value, depth+1, false)})
 	}
 	// A value that lies in an object of its own, or that was not had at all,
 	// says nothing here: a number 0 would be made up.

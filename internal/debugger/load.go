@@ -29,6 +29,8 @@ type node struct {
 	address bool // not even looked at: only its address and type are known
 	missing string
 	cut     string // why the dump has not got (all of) the children
+	summary string // what a type support says of a value that is no struct, or of what an address leads to
+	parts   []node // … the parts that it names
 	kids    []node // of a map: key, value, key, value, …
 }
 
@@ -75,6 +77,10 @@ func (l *loader) load(x *Value, level int) node {
 	}
 	l.dead = l.dead || x.v.Reason == dump.Dead
 	n.isNil = x.IsNil()
+	if n.kind != dump.Struct && n.kind != dump.Pointer && n.kind != dump.Interface {
+		n.summary = Clean(x.v.Summary)
+		n.parts = l.loadParts(x, level)
+	}
 	switch n.kind {
 	case dump.Bool:
 		b := x.v.Num != 0
@@ -156,8 +162,12 @@ func (l *loader) loadPointer(n *node, x *Value, level int) {
 		kid.isNil = true
 	case !l.cfg.FollowPointers || limit || x.to != nil:
 		kid.address = true // (& is asked for an address)
-		if x.v.Obj == 0 && x.to == nil {
+		switch {
+		case x.to != nil:
+		case x.v.Obj == 0:
 			n.cut = x.Reason()
+		case kid.kind == dump.Struct:
+			n.summary = x.Target().described()
 		}
 	default:
 		kid = l.load(x.Target(), next)
@@ -193,6 +203,7 @@ func (l *loader) loadStruct(n *node, x *Value, level int) {
 	n.len = int64(len(x.typ.Fields))
 	if level > l.cfg.MaxVariableRecurse {
 		n.unread = n.len > 0
+		n.text = Clean(x.v.Summary)
 		return
 	}
 	n.text = x.summary()
@@ -200,6 +211,8 @@ func (l *loader) loadStruct(n *node, x *Value, level int) {
 	if m := l.cfg.MaxStructFields; m >= 0 {
 		count = min(count, m)
 	}
+	n.kids = l.loadParts(x, level)
+	n.len += int64(len(n.kids))
 	for i := range count {
 		kid := l.load(x.Field(i), level+1)
 		kid.name = Clean(x.typ.Fields[i].Name)
@@ -208,6 +221,24 @@ func (l *loader) loadStruct(n *node, x *Value, level int) {
 			return
 		}
 	}
+}
+
+// loadParts loads what a type support shows of a value besides its own parts. Their names are in
+// brackets, as no field's name is.
+func (l *loader) loadParts(x *Value, level int) []node {
+	if level > l.cfg.MaxVariableRecurse || len(x.v.Children) == 0 {
+		return nil
+	}
+	var kids []node
+	for _, c := range x.parts(0, min(len(x.v.Children), max(l.cfg.MaxArrayValues, 0))) {
+		kid := l.load(c.Value, level+1)
+		kid.name = c.Name
+		kids = append(kids, kid)
+		if l.nodes > maxNodes {
+			break
+		}
+	}
+	return kids
 }
 
 func (l *loader) loadMap(n *node, x *Value, level int) {

@@ -78,6 +78,11 @@ func (p *printer) node(n *node, m mode, indent string) {
 		p.missing(n.missing)
 		return
 	}
+	if n.summary != "" && p.verb == "" && n.kind != dump.Pointer {
+		p.WriteString(p.typ(n) + "(" + n.summary + ") ")
+		m.types = false
+		p.parts(n, m, indent)
+	}
 	switch n.kind {
 	case dump.Slice:
 		if m.types {
@@ -103,6 +108,9 @@ func (p *printer) node(n *node, m mode, indent string) {
 		if n.text != "" {
 			p.WriteString(p.typ(n) + "(" + n.text + ")")
 			m.types = false
+			if n.unread {
+				return
+			}
 		}
 		p.fields(n, m, indent)
 	case dump.Interface:
@@ -194,6 +202,7 @@ func (p *printer) pointer(n *node, m mode, indent string) {
 		return
 	case kid.address && kid.addr != 0:
 		p.address(n, kid.addr)
+		p.leads(n)
 		p.cut(n)
 		return
 	}
@@ -213,6 +222,22 @@ func (p *printer) address(n *node, addr uint64) {
 	} else {
 		fmt.Fprintf(p, "(%s)(%#x)", p.typ(n), addr)
 	}
+}
+
+// leads prints what a type support says of what an address leads to.
+func (p *printer) leads(n *node) {
+	if n.summary != "" {
+		p.WriteString(" (" + n.summary + ")")
+	}
+}
+
+// parts prints what a type support shows of a value that is no struct.
+func (p *printer) parts(n *node, m mode, indent string) {
+	if len(n.parts) == 0 {
+		return
+	}
+	p.fields(&node{kids: n.parts, len: int64(len(n.parts))}, m, indent)
+	p.WriteString(" ")
 }
 
 // place prints "(*T)(0x…)" for a node of type T that was not loaded.
@@ -349,6 +374,7 @@ func (p *printer) iface(n *node, m mode, indent string) {
 		p.WriteString("nil")
 	case data.kind == dump.Pointer && len(data.kids) > 0 && data.kids[0].address:
 		fmt.Fprintf(p, "%#x", data.kids[0].addr)
+		p.leads(data)
 		p.cut(data)
 	case data.address && n.addr == 0:
 		p.WriteString("...")

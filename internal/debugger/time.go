@@ -19,6 +19,14 @@ func (x *Value) summary() string {
 	return ""
 }
 
+// described is what a type support says of a value, "" if none did or if there is no value.
+func (x *Value) described() string {
+	if x.why != "" || x.v == nil {
+		return ""
+	}
+	return Clean(x.v.Summary)
+}
+
 // The layout of time.Time, from time/time.go of Go 1.26: wall holds a flag for
 // a monotonic clock reading, 33 bits of seconds since 1885 if the flag is set,
 // and 30 bits of nanoseconds; ext holds the monotonic reading, or seconds since

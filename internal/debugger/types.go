@@ -244,6 +244,9 @@ type TypeInfo struct {
 	// Concrete is the dynamic type, if the expression is an interface that is
 	// not nil.
 	Concrete string
+	// Summary and Parts are what a type support says of the value, or of what it leads to.
+	Summary string
+	Parts   []Child
 	// IsType says that a type was asked about, not a value.
 	IsType bool
 	// Real is the literal of a defined type that is no struct, "" if it is not known.
@@ -263,6 +266,12 @@ func (sc Scope) WhatIs(expr string) (TypeInfo, error) {
 		}
 		if x.Kind() == dump.Interface && x.why == "" && !x.IsNil() {
 			info.Concrete = x.Dynamic().TypeName()
+		}
+		if d := x.behind(); d != nil {
+			info.Summary = d.described()
+			if info.Summary != "" {
+				info.Parts = d.parts(0, len(d.v.Children))
+			}
 		}
 		return info, nil
 	}
@@ -314,6 +323,12 @@ func (i TypeInfo) String() string {
 		b.WriteString(i.Name)
 		if i.Concrete != "" {
 			b.WriteString("\nConcrete type: " + i.Concrete)
+		}
+		if i.Summary != "" {
+			b.WriteString("\nSummary: " + i.Summary)
+		}
+		for _, c := range i.Parts {
+			b.WriteString("\n\t" + c.Name + ": " + c.Value.Format(Format{LoadConfig: DefaultLoad()}))
 		}
 		return b.String()
 	}

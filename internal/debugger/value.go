@@ -562,19 +562,63 @@ func capturedVar(y *Value, i int) (name string, v *Value) {
 	return name, v
 }
 
+// Summary returns what a type support says of the value, "" if none did: "2026-11-30T03:00:00Z" of a
+// time.Time.
+func (x *Value) Summary() string { return x.described() }
+
+// behind follows pointers and interfaces to the value that is described, nil if that is missing.
+func (x *Value) behind() *Value {
+	for range maxHops {
+		if x.why != "" || x.v == nil || x.typ == nil || x.IsNil() || x.to != nil {
+			break
+		}
+		switch x.typ.Kind {
+		case dump.Pointer:
+			x = x.Target()
+			continue
+		case dump.Interface:
+			x = x.Dynamic()
+			continue
+		}
+		break
+	}
+	if x.why != "" || x.v == nil || x.typ == nil {
+		return nil
+	}
+	return x
+}
+
+// parts returns n of the parts that a type support shows of the value, from number from on.
+func (x *Value) parts(from, n int) []Child {
+	list := make([]Child, 0, n)
+	for i := range x.v.Children[from : from+n] {
+		c := &x.v.Children[from+i]
+		name := "[" + Clean(c.Name) + "]"
+		o := x.origin()
+		o.name = x.name
+		list = append(list, Child{name, x.s.view(&c.Value, o)})
+	}
+	return list
+}
+
 // Child is a part of a value, for a face that shows values as a tree.
 type Child struct {
-	Name  string // field name, "[3]", the key of a map as it is printed, "*" of a pointer
+	Name  string // field name, "[3]", the key of a map as it is printed, "*" of a pointer, "[deadline]" of what a type support shows
 	Value *Value
 }
 
-// NumChildren returns how many children the dump has of the value: the fields of
-// a struct, the captured elements of an array, slice, map or channel, the target
+// NumChildren returns how many children the dump has of the value: what a type
+// support shows of it, then the fields of a struct, the captured elements of an array, slice, map or channel, the target
 // of a pointer, the dynamic value of an interface, the variables of a function.
 func (x *Value) NumChildren() int {
 	if x.typ == nil || x.v == nil || x.why != "" || x.IsNil() {
 		return 0
 	}
+	return len(x.v.Children) + x.ownChildren()
+}
+
+// ownChildren is NumChildren without what a type support shows.
+func (x *Value) ownChildren() int {
 	switch x.typ.Kind {
 	case dump.Struct:
 		return len(x.typ.Fields)
@@ -602,6 +646,15 @@ func (x *Value) Children(from, n int) []Child {
 		return nil
 	}
 	list := make([]Child, 0, n)
+	if k := min(n, len(x.v.Children)-from); k > 0 {
+		list = append(list, x.parts(from, k)...)
+		n -= k
+		from += k
+	}
+	from -= len(x.v.Children)
+	if n == 0 {
+		return list
+	}
 	switch x.typ.Kind {
 	case dump.Struct:
 		for i := from; i < from+n; i++ {
