@@ -59,6 +59,12 @@ race:
 benchcheck:
 	cd bench && $(GO) vet ./... && $(GO) test -run . -bench . -benchtime 1x ./...
 
+# The engine under conditions that are hard on it, for longer than in "make test".
+.PHONY: torture
+TORTURE_ROUNDS := 50
+torture:
+	COREDUMPY_TORTURE=$(TORTURE_ROUNDS) $(GO) test $(TESTFLAGS) -v -run Torture ./capture
+
 bench:
 	$(GO) test -run xxx -bench . -count 5 ./capture ./dump ./redact ./exporter .
 	cd bench && $(GO) test -run xxx -bench . -count 5 ./...

@@ -165,6 +165,7 @@ type symbols struct {
 	sigpanic0   uint64
 	waitReasons uint64            // runtime.waitReasonStrings, a [...]string
 	mheap       uint64            // runtime.mheap_
+	maxStack    uint64            // runtime.maxstacksize
 	dicts       map[uint64]string // dictionaries of instantiated generic functions and types, by address
 }
 
@@ -173,7 +174,7 @@ func findSymbols(f *elf.File, bias uint64) *symbols {
 	s := &symbols{dicts: map[uint64]string{}}
 	want := map[string]*uint64{
 		"runtime.allgs": &s.allgs, "runtime.sigpanic0": &s.sigpanic0, "runtime.sigpanic0.abi0": &s.sigpanic0, "runtime.waitReasonStrings": &s.waitReasons,
-		"runtime.mheap_": &s.mheap,
+		"runtime.mheap_": &s.mheap, "runtime.maxstacksize": &s.maxStack,
 	}
 	tab := f.SectionByType(elf.SHT_SYMTAB)
 	if tab == nil || int(tab.Link) >= len(f.Sections) || tab.Entsize != 24 || tab.Size > maxSection {

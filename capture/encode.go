@@ -41,6 +41,9 @@ func (s *Snapshot) Encode(ctx context.Context, w io.Writer, h *dump.Header, x *d
 	if d, ok := ctx.Deadline(); ok {
 		end = min(end, deadlineIn(time.Until(d)))
 	}
+	if !haveRoom(2 * s.e.cfg.MaxBytes) {
+		return 0, spaceError{}
+	}
 	s.e.redactor.RefreshEnviron(os.Environ())
 	guarded(func() { n, err = s.encode(ctx, end, w, h, x) })
 	return n, err

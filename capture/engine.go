@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -98,6 +99,8 @@ type loaded struct {
 	err     error // why there is no info
 }
 
+var errNoRoom = errors.New("the limit of the address space (RLIMIT_AS, ulimit -v) leaves no room for it")
+
 var running = sync.OnceValue(func() (l loaded) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -115,6 +118,10 @@ var running = sync.OnceValue(func() (l loaded) {
 		return l
 	}
 	defer f.Close()
+	if fi, err := f.Stat(); err == nil && !haveRoom(8*fi.Size()) { // debug info is compressed
+		l.err = fmt.Errorf("reading debug info: %w", errNoRoom)
+		return l
+	}
 	l.symbols, l.info, l.err = openDebugInfo(f, bias)
 	if l.info != nil && !strings.HasPrefix(runtime.Version(), "go1.26") {
 		l.layout = l.info.layout(go126)

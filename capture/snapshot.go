@@ -92,15 +92,16 @@ var errBusy = errors.New("another capture is under way")
 // The caller must call Encode or Release.
 func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 	start := nanotime()
+	s = &Snapshot{e: e, event: ev, time: time.Now(), depth: e.cfg.Depth}
 	defer func() {
 		if p := recover(); p != nil {
-			if s != nil {
-				s.Release()
-			}
-			s, err = nil, fmt.Errorf("capture failed: %v", p)
+			err = fmt.Errorf("capture failed: %v", p)
+		}
+		if err != nil {
+			s.Release()
+			s = nil
 		}
 	}()
-	s = &Snapshot{e: e, event: ev, time: time.Now(), depth: e.cfg.Depth}
 	if ev.Depth > 0 {
 		s.depth = ev.Depth
 	}
@@ -110,6 +111,15 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 	if s.hasSignal {
 		defer func(g uint64, was signalInfo) { restoreSignal(g, was) }(s.g, s.signal)
 	}
+	if s.stackIsFull() {
+		return s, s.elsewhere(start)
+	}
+	return s, s.phaseOne(start)
+}
+
+// phaseOne does what comes after copyOwn. It began at start.
+func (s *Snapshot) phaseOne(start int64) error {
+	e, ev := s.e, &s.event
 	limit := e.cfg.Pause
 	if ev.Dying {
 		limit = e.cfg.Timeout
@@ -124,18 +134,19 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 		select {
 		case e.busy <- struct{}{}:
 		case <-wait.C:
-			s.Release()
-			return nil, errBusy
+			return errBusy
 		}
 	}
 	defer func() { <-e.busy }()
+	if !haveRoom(2 * e.cfg.MaxBytes) {
+		return spaceError{}
+	}
 	di := e.info.Load()
 	s.w = newWalker(&e.cfg, s.depth, e.types, di, e.layout.Load(), e.symbols.Load().mheap)
 	if !ev.Dying {
 		room := e.cfg.MaxPending - e.pending.Load()
 		if room < e.cfg.MaxBytes/32 {
-			s.Release()
-			return nil, errMemory
+			return errMemory
 		}
 		s.w.maxBytes = min(s.w.maxBytes, room)
 	}
@@ -165,12 +176,12 @@ func (e *Engine) Snapshot(ev Event) (s *Snapshot, err error) {
 	s.held = s.Bytes()
 	e.pending.Add(s.held)
 	s.pause = time.Duration(nanotime()-start) + ev.Waited
-	return s, nil
+	return nil
 }
 
 // maxOwnStack is how much of the failing goroutine's stack is copied. The collector cannot
-// stop the world meanwhile.
-const maxOwnStack = 16 << 20
+// stop the world meanwhile, and what is copied comes off the pause.
+const maxOwnStack = 4 << 20
 
 // copyOwn copies the calling goroutine's stack, its panics and its thread's
 // signal stack.
