@@ -7,7 +7,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -70,7 +69,7 @@ func TestTorture(t *testing.T) {
 		if testing.Short() && b.name != "default" {
 			continue
 		}
-		bin := buildTarget(t, "torture", b.flags...)
+		bin := buildTarget(t, "torture", b.flags)
 		for i, env := range b.envs {
 			if testing.Short() && i > 0 {
 				continue
@@ -104,7 +103,7 @@ func TestTorture(t *testing.T) {
 // TestTortureAlone runs the scenarios that change their process for good.
 func TestTortureAlone(t *testing.T) {
 	rounds, _ := tortureRounds(t)
-	bin := buildTarget(t, "torture")
+	bin := buildTarget(t, "torture", nil)
 	for _, name := range []string{
 		"init", "no-open", "no-open-enosys", "no-read", "no-files-later", "address-space", "address-space-cold", "address-space-none",
 	} {
@@ -135,7 +134,7 @@ func TestTortureCgo(t *testing.T) {
 		t.Fatal("this test needs gcc, as go test -race does")
 	}
 	rounds, _ := tortureRounds(t)
-	bin := buildTarget(t, "torturecgo")
+	bin := buildTarget(t, "torturecgo", nil)
 	out, err := torture(bin, []string{"GOGC=5", "GODEBUG=cgocheck=1,clobberfree=1"}, rounds)
 	if want := "ok " + strconv.Itoa(rounds*4*2*2); err != nil || !strings.Contains(out, want+"\n") {
 		t.Errorf("%v, want %q\n%s", err, want, out)
@@ -149,15 +148,4 @@ func torture(bin string, env []string, rounds int, scenarios ...string) (string,
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
 	return "\n" + out.String(), err
-}
-
-// buildTarget compiles a program of testdata/targets.
-func buildTarget(t *testing.T, name string, flags ...string) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), name)
-	args := append(append([]string{"build"}, flags...), "-o", bin, "./testdata/targets/"+name)
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return bin
 }
