@@ -86,6 +86,27 @@ func (a *arena) alloc(n int) []byte {
 	return b
 }
 
+// arenaMark is a state of an arena to go back to.
+type arenaMark struct {
+	free   []byte
+	chunks int
+	used   int64
+}
+
+func (a *arena) mark() arenaMark { return arenaMark{a.free, len(a.chunks), a.used} }
+
+// reset takes back what was handed out since m was made, which must not be used any more.
+func (a *arena) reset(m arenaMark) {
+	a.used = m.used
+	if len(a.chunks) == m.chunks {
+		a.free = m.free
+		return
+	}
+	a.free = a.chunks[m.chunks]
+	giveChunks(a.chunks[m.chunks+1:])
+	a.chunks = a.chunks[:m.chunks+1]
+}
+
 func (a *arena) release() {
 	giveChunks(a.chunks)
 	*a = arena{}

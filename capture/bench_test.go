@@ -4,36 +4,50 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/otelcoredumpy/otelcoredumpy/capture"
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 )
 
-// BenchmarkGoroutines captures 1,000 parked goroutines of about ten frames.
+// BenchmarkGoroutines captures parked goroutines of about ten frames each, all with the
+// same stack, and writes them to a file. cpu-ms is what all threads together have used
+// for one capture, the collector's among them.
 func BenchmarkGoroutines(b *testing.B) {
-	e := engine(b, nil)
-	const n = 1000
-	stop, ready := make(chan struct{}), make(chan struct{}, n)
-	for i := range n {
-		go park(10, i, ready, stop)
+	for _, n := range []int{1000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			e := engine(b, nil)
+			stop, ready := make(chan struct{}), make(chan struct{}, n)
+			for i := range n {
+				go park(10, i, ready, stop)
+			}
+			for range n {
+				<-ready
+			}
+			b.ReportAllocs()
+			var pauses []time.Duration
+			size := int64(0)
+			before := cpuTime()
+			for b.Loop() {
+				s, err := e.Snapshot(capture.Event{Trigger: dump.TriggerManual})
+				if err != nil {
+					b.Fatal(err)
+				}
+				pauses = append(pauses, s.Pause())
+				if size, err = s.Encode(context.Background(), io.Discard, &dump.Header{}, nil); err != nil {
+					b.Fatal(err)
+				}
+				s.Release()
+			}
+			b.ReportMetric(float64((cpuTime()-before).Microseconds())/1000/float64(b.N), "cpu-ms")
+			slices.Sort(pauses)
+			b.ReportMetric(float64(pauses[len(pauses)/2].Microseconds()), "pause-us")
+			b.ReportMetric(float64(size), "file-bytes")
+			close(stop)
+		})
 	}
-	for range n {
-		<-ready
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		s, err := e.Snapshot(capture.Event{Trigger: dump.TriggerManual})
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.ReportMetric(float64(s.Pause().Microseconds()), "pause-us")
-		if _, err := s.Encode(context.Background(), io.Discard, &dump.Header{}, nil); err != nil {
-			b.Fatal(err)
-		}
-		s.Release()
-	}
-	close(stop)
 }
 
 //go:noinline

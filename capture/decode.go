@@ -17,6 +17,8 @@ type decoder struct {
 	waits  uint64 // address of runtime.waitReasonStrings
 	slab   []dump.Value
 	nslab  int
+	vars   []dump.Variable
+	nvars  int
 	counts dump.Counts
 	// describer asks the supports of types; nil asks none.
 	describer *describer
@@ -34,7 +36,18 @@ func (d *decoder) alloc(n int) []dump.Value {
 	return v
 }
 
-func (d *decoder) reset() { d.nslab = 0 }
+func (d *decoder) reset() { d.nslab, d.nvars = 0, 0 }
+
+// allocVars returns n variables, good until reset, not cleared.
+func (d *decoder) allocVars(n int) []dump.Variable {
+	if n > len(d.vars)-d.nvars {
+		d.vars = make([]dump.Variable, max(1024, n))
+		d.nvars = 0
+	}
+	v := d.vars[d.nvars : d.nvars+n : d.nvars+n]
+	d.nvars += n
+	return v
+}
 
 // place is where a value stands: how deep, and under which name, for the redactor.
 type place struct {
@@ -224,7 +237,7 @@ func (d *decoder) whyNot(depth uint8) dump.Reason {
 	switch {
 	case depth > d.w.depth:
 		return dump.DepthLimit
-	case d.w.objects.len() >= d.w.cfg.MaxObjects:
+	case d.w.objects.len() >= d.w.maxObjects:
 		return dump.ByteBudget
 	case d.w.stop != dump.Whole:
 		return d.w.stop

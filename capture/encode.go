@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -60,17 +59,19 @@ func (s *Snapshot) encode(ctx context.Context, end deadline, out io.Writer, h *d
 		s.w.meter.start(end)
 		s.addRoots() // those that there was no time for
 	}
-	s.w.run(end)
+	// The failing goroutine goes first, but leaves time for the others.
+	s.w.run(s.half(end))
 	if m, ok := e.missingInfo(); ok {
 		s.missing = append(s.missing, m)
 	}
 	d := &decoder{w: s.w, judge: &judge{e.redactor, map[string]int64{}}, types: newTypeNumbers(), limit: e.cfg.MaxStringLen, waits: e.symbols.Load().waitReasons}
 	s.readGlobals(end)
-	others := s.readOthers(end)
 	d.describeUntil(end)
 	defer d.describer.close()
 	w := dump.NewWriter(out)
+	o := s.newOthers(d, end)
 	g := s.goroutine(d)
+	g.Others = o.groups()
 	if err := w.Goroutine(&g); err != nil {
 		return 0, err
 	}
@@ -81,15 +82,17 @@ func (s *Snapshot) encode(ctx context.Context, end deadline, out io.Writer, h *d
 		files.want(g.Frames[i].File, g.Frames[i].Line)
 	}
 	d.reset()
-	for i := range others {
-		g := d.parked(&others[i])
+	for i := range s.others {
+		g := o.read(i)
 		d.counts.Goroutines++
 		d.counts.Frames += len(g.Frames)
-		if err := w.Goroutine(&g); err != nil {
+		if err := w.Goroutine(g); err != nil {
 			return 0, err
 		}
 		d.reset()
 	}
+	o.finish()
+	s.w.run(end)
 	if err := s.writeGlobals(w, d); err != nil {
 		return 0, err
 	}
@@ -161,6 +164,7 @@ func (s *Snapshot) goroutine(d *decoder) dump.Goroutine {
 		g.CreatedBy = createdBy(word(gb[:], int(l.gGoPC)))
 		g.Labels = d.labels(word(gb[:], int(l.gLabels)))
 	}
+	g.TraceID, g.SpanID = s.traceID, s.spanID
 	for i := range s.values {
 		v := &s.values[i]
 		dv := dump.Variable{Name: v.name, Kind: v.kind}
@@ -205,136 +209,10 @@ func (d *decoder) frame(f *snapFrame) dump.Frame {
 		Func: f.name, File: f.file, Line: f.line, PC: f.pc, CFA: f.cfa, FuncLine: f.decl, Inlined: f.inlined, User: f.user, Missing: f.missing,
 	}
 	if len(f.vars) > 0 {
-		out.Vars = make([]dump.Variable, len(f.vars))
+		out.Vars = d.allocVars(len(f.vars))
 		for i := range f.vars {
 			d.variable(&out.Vars[i], &f.vars[i])
 		}
-	}
-	return out
-}
-
-// other is a goroutine other than the failing one with its frames.
-type other struct {
-	*parked
-	frames []snapFrame
-}
-
-// readOthers unwinds the stacks of the other goroutines and copies what their
-// variables lead to.
-func (s *Snapshot) readOthers(end deadline) []other {
-	if s.e.cfg.Goroutines != ScopeAll {
-		return nil
-	}
-	if s.e.symbols.Load().allgs == 0 && haveStack {
-		s.missing = append(s.missing, dump.Missing{What: "other goroutines", Why: "the program has no symbol table", Hint: "build without -ldflags=-s (and do not strip)"})
-	}
-	if s.left > 0 {
-		s.missing = append(s.missing, dump.Missing{What: "other goroutines", Why: fmt.Sprintf("a budget was spent before %d of them were looked at", s.left), Hint: "raise capture.pause or capture.max_goroutines"})
-	}
-	di := s.e.info.Load()
-	out := make([]other, len(s.others))
-	slow := 0
-	for i := range s.others {
-		p := &s.others[i]
-		out[i].parked = p
-		if p.stack.data == nil {
-			continue
-		}
-		if di == nil || end.passed() {
-			if di != nil {
-				slow++
-			}
-			for _, pc := range framePointers(&p.stack, p.pc, p.bp, maxOtherFrames) {
-				f := frame{pc: pc, exact: pc == p.pc}
-				pos := f.innermost()
-				out[i].frames = append(out[i].frames, snapFrame{position: pos, pc: pc, user: s.e.isUser(pos.name, pos.file)})
-			}
-			continue
-		}
-		s.w.over(p.stack, p.hi)
-		mem := &s.w.mem
-		u := unwinder{di: di, stack: &p.stack, mem: mem, hi: p.hi, max: maxOtherFrames, end: end}
-		frames, truncated := u.unwind(p.pc, p.sp, atEntry(p.pc))
-		out[i].frames = s.readFrames(di, frames, maxOtherFrames, math.MaxInt, end)
-		if truncated {
-			p.missing = append(p.missing, dump.Missing{What: "outer frames", Why: fmt.Sprintf("only %d frames are kept, or the stack could not be followed", len(out[i].frames))})
-		}
-		if isSystem(p.startPC) {
-			for j := range out[i].frames {
-				out[i].frames[j].vars = nil
-			}
-			continue
-		}
-		// What the stack holds leads into the stack itself, too, and that is copied.
-		for j := range out[i].frames {
-			s.w.addVars(&out[i].frames[j], s.w.depth-min(s.w.depth, otherDepth))
-		}
-		s.w.heap.floor = p.sp
-		s.w.run(end)
-	}
-	s.w.over(s.stack, s.hi)
-	if slow > 0 {
-		s.missing = append(s.missing, dump.Missing{What: "locals of other goroutines", Why: fmt.Sprintf("the time budget was spent before those of %d goroutines were read", slow), Hint: "raise capture.timeout"})
-	}
-	return out
-}
-
-// otherDepth is how many pointers away from a variable of a goroutine other than the
-// failing one objects are followed.
-const otherDepth = 3
-
-// maxOtherFrames is how many frames of a goroutine other than the failing one are
-// kept.
-const maxOtherFrames = 64
-
-func (d *decoder) parked(o *other) dump.Goroutine {
-	g := dump.Goroutine{ID: o.id, ParentID: o.parent, Status: statusName(o.status), CreatedBy: createdBy(o.goPC), Labels: d.labels(o.labels)}
-	if o.status == gWaiting {
-		g.WaitReason = d.waitReason(o.waitReason)
-	}
-	g.Missing = o.missing
-	if o.why != "" {
-		g.Missing = append(g.Missing, dump.Missing{What: "frames", Why: o.why})
-	}
-	for i := range o.frames {
-		g.Frames = append(g.Frames, d.frame(&o.frames[i]))
-	}
-	return g
-}
-
-// waitReason reads the text of a wait reason from the runtime's own table.
-func (d *decoder) waitReason(n uint8) string {
-	at := d.waits
-	if at == 0 || n >= 64 {
-		return ""
-	}
-	s, err := readString(self{}, at+16*uint64(n), 64)
-	if err != nil {
-		return ""
-	}
-	return s
-}
-
-// labels reads pprof labels: g.labels points at a label set, a slice of pairs of
-// strings (internal/runtime/pprof/label).
-func (d *decoder) labels(at uint64) []dump.KeyValue {
-	var h [16]byte
-	if at == 0 || (self{}).ReadAt(h[:], at) != nil {
-		return nil
-	}
-	n := word(h[:], 8)
-	if n > 64 {
-		return nil
-	}
-	var out []dump.KeyValue
-	for i := range n {
-		k, err1 := readString(self{}, word(h[:], 0)+32*i, 256)
-		v, err2 := readString(self{}, word(h[:], 0)+32*i+16, 1024)
-		if err1 != nil || err2 != nil {
-			return out
-		}
-		d.judge.text(&v, k, redact.SiteLabel)
-		out = append(out, dump.KeyValue{Key: k, Value: v})
 	}
 	return out
 }

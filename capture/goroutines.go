@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"runtime"
 	"strings"
+	"sync/atomic"
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 )
@@ -12,17 +13,23 @@ import (
 // it stood still while that was made.
 type parked struct {
 	id, parent int64
+	at         uint64 // its runtime.g
 	status     uint32
 	waitReason uint8
+	locked     bool // to its thread
 	goPC       uint64
 	startPC    uint64
 	pc, sp, bp uint64
 	hi         uint64
 	labels     uint64
+	since      int64 // runtime.nanotime when the runtime first saw it wait; 0: unknown
+	until      int64 // … when its sleep ends; 0: it does not sleep
 	stack      region
+	waits      []waitOn
 	why        string // why there is no stack
 	missing    []dump.Missing
 	torn       bool
+	seq        uint8 // runtime.g.trackingSeq
 }
 
 // Goroutine states (runtime/runtime2.go).
@@ -43,36 +50,46 @@ const (
 // maxStack is how much of one stack is copied.
 const maxStack = 1 << 20
 
-// copyGoroutines copies the state and the stack of all goroutines but own. It
-// stops nobody: each one's scheduler state is read, its stack copied, and the state
-// read again; the copy counts only if nothing moved. A runtime.g is never freed.
-func copyGoroutines(mem Memory, l *layout, allgs, own uint64, maxN int, a *arena, maxBytes int64, end deadline) (out []parked, left int) {
+// copier copies the state and the stacks of the other goroutines. It stops nobody: each
+// one's scheduler state is read, its stack copied, and the state read again; the
+// copy counts only if the goroutine has not run in between. A runtime.g is never freed.
+type copier struct {
+	mem      Memory
+	l        *layout
+	own      uint64 // the failing goroutine's runtime.g, which is left out
+	ownID    int64
+	arena    *arena
+	maxBytes int64
+	meter    meter
+
+	g, again [gSize]byte
+	m, m2    [3]uint64
+	small    reader
+	fence    atomic.Int32
+}
+
+// copyAll copies up to maxN goroutines; left is how many there were besides. If there are
+// more than that, those that the failing one has started or was started by, and those that do not
+// wait, come first.
+func (c *copier) copyAll(allgs uint64, maxN int) (out []parked, left int) {
+	c.small.Memory = c.mem
 	var h [16]byte
-	if mem.ReadAt(h[:], allgs) != nil {
+	if c.mem.ReadAt(h[:], allgs) != nil {
 		return nil, 0
 	}
 	ptr, n := word(h[:], 0), word(h[:], 8)
 	if n > 1<<24 {
 		return nil, 0
 	}
-	// The list is read a part at a time: its length is nothing to allocate by.
-	var list [8 * 64]byte
-	var m meter
-	m.start(end)
-	for i := range int(n) {
-		used := a.used
-		if len(out) >= maxN || used > maxBytes || m.tick(8*costRead) {
-			return out, int(n) - i
-		}
-		if i%64 == 0 && mem.ReadAt(list[:8*min(64, n-uint64(i))], ptr+8*uint64(i)) != nil {
-			return out, int(n) - i
-		}
-		gp := word(list[:], 8*(i%64))
-		if gp == own || gp == 0 {
-			continue
+	order, left := c.order(ptr, n, maxN)
+	out = make([]parked, 0, len(order))
+	for i, gp := range order {
+		used := c.arena.used
+		if used > c.maxBytes || c.meter.tick(8*costRead) {
+			return out, len(order) - i + left
 		}
 		for try := range 4 {
-			p, moved := copyGoroutine(mem, l, gp, a)
+			p, moved := c.copy(gp)
 			// What was read while the goroutine moved may contradict itself; the last try
 			// tells.
 			if try < 3 && (moved || p != nil && p.torn) {
@@ -83,54 +100,169 @@ func copyGoroutines(mem Memory, l *layout, allgs, own uint64, maxN int, a *arena
 			}
 			break
 		}
-		m.tick(int(a.used - used))
+		c.meter.tick(int(c.arena.used - used))
 	}
-	return out, 0
+	return out, left
 }
 
-// copyGoroutine copies one goroutine; moved says that it ran meanwhile. It
-// returns nil for one that is not alive.
-func copyGoroutine(mem Memory, l *layout, gp uint64, a *arena) (_ *parked, moved bool) {
-	var g, again [gSize]byte
-	if mem.ReadAt(g[:], gp) != nil {
+// order lists up to maxN of the n goroutines at ptr that are alive. Only if there are more than
+// maxN it looks at them more closely. left is how many there are besides.
+func (c *copier) order(ptr, n uint64, maxN int) (near []uint64, left int) {
+	parent := int64(0)
+	if g, err := c.small.word(c.own + c.l.gParentID); err == nil && c.own != 0 {
+		parent = int64(g)
+	}
+	var rest []uint64
+	// The list is read a part at a time: its length is nothing to allocate by.
+	var list [8 * 64]byte
+	for i := range n {
+		if i%64 == 0 && c.mem.ReadAt(list[:8*min(64, n-i)], ptr+8*i) != nil || c.meter.tick(2*costRead) {
+			left += int(n - i)
+			break
+		}
+		gp := word(list[:], int(8*(i%64)))
+		if gp == c.own || gp == 0 {
+			continue
+		}
+		b, err := c.small.bytes(gp+c.l.gStatus, 4)
+		if err != nil {
+			continue
+		}
+		status := binary.LittleEndian.Uint32(b) &^ gScan
+		if status == gIdle || status == gDead || status == gDeadExtra {
+			continue
+		}
+		is := n <= uint64(maxN) || status != gWaiting
+		if !is {
+			id, err1 := c.small.word(gp + c.l.gID)
+			by, err2 := c.small.word(gp + c.l.gParentID)
+			is = err1 == nil && err2 == nil && c.ownID != 0 && (int64(id) == parent || int64(by) == c.ownID)
+		}
+		switch {
+		case is && len(near) < maxN:
+			near = append(near, gp)
+		case !is && len(rest) < maxN:
+			rest = append(rest, gp)
+		default:
+			left++
+		}
+	}
+	n = uint64(min(len(rest), maxN-len(near)))
+	return append(near, rest[:n]...), left + len(rest) - int(n)
+}
+
+// copy copies one goroutine; moved says that it ran meanwhile. It returns nil for one
+// that is not alive.
+func (c *copier) copy(gp uint64) (_ *parked, moved bool) {
+	l := c.l
+	g, again := c.g[:], c.again[:]
+	if c.mem.ReadAt(g, gp) != nil {
 		return nil, false
 	}
 	le := binary.LittleEndian
 	p := &parked{
-		status: le.Uint32(g[l.gStatus:]) &^ gScan, id: int64(word(g[:], int(l.gID))), parent: int64(word(g[:], int(l.gParentID))),
-		waitReason: g[l.gWaitReason],
-		goPC:       word(g[:], int(l.gGoPC)), startPC: word(g[:], int(l.gStartPC)), hi: word(g[:], int(l.gStack+8)), labels: word(g[:], int(l.gLabels)),
+		at: gp, status: le.Uint32(g[l.gStatus:]) &^ gScan, id: int64(word(g, int(l.gID))), parent: int64(word(g, int(l.gParentID))),
+		waitReason: g[l.gWaitReason], locked: word(g, int(l.gLockedM)) != 0, since: int64(word(g, int(l.gWaitSince))),
+		goPC: word(g, int(l.gGoPC)), startPC: word(g, int(l.gStartPC)), hi: word(g, int(l.gStack+8)), labels: word(g, int(l.gLabels)),
 	}
+	m := word(g, int(l.gM))
 	switch p.status {
 	case gIdle, gDead, gDeadExtra:
 		return nil, false
 	case gRunning:
-		p.why = "it was running on another thread"
+		p.why, p.since = "it was running on another thread", 0
 		return p, false
 	case gSyscall:
-		p.pc, p.sp, p.bp = word(g[:], int(l.gSyscallPC)), word(g[:], int(l.gSyscallSP)), word(g[:], int(l.gSyscallBP))
+		p.pc, p.sp, p.bp = word(g, int(l.gSyscallPC)), word(g, int(l.gSyscallSP)), word(g, int(l.gSyscallBP))
+		if !c.syscallTick(m, &c.m) {
+			return c.ran(p)
+		}
 	case gCopystack:
-		return nil, true
+		return c.ran(p)
 	default:
 		s := int(l.gSched)
-		p.pc, p.sp, p.bp = word(g[:], s+int(l.bufPC)), word(g[:], s+int(l.bufSP)), word(g[:], s+int(l.bufBP))
+		p.pc, p.sp, p.bp = word(g, s+int(l.bufPC)), word(g, s+int(l.bufSP)), word(g, s+int(l.bufBP))
 	}
-	lo := word(g[:], int(l.gStack))
+	lo := word(g, int(l.gStack))
 	if p.sp < lo || p.sp > p.hi || p.hi-p.sp > 1<<30 {
 		p.why, p.torn = "it was running when it was looked at", true
 		return p, false
 	}
-	b := a.alloc(int(min(p.hi-p.sp, maxStack)))
-	if mem.ReadAt(b, p.sp) != nil || mem.ReadAt(again[:], gp) != nil {
+	free := c.arena.mark()
+	b := c.arena.alloc(int(min(p.hi-p.sp, maxStack)))
+	// Loads may be carried out in another order than they are written down.
+	c.fence.Add(1)
+	if c.mem.ReadAt(b, p.sp) != nil {
+		c.arena.reset(free)
 		p.why = "its stack could not be read"
 		return p, false
 	}
-	same := func(off uint64, n int) bool { return string(g[off:off+uint64(n)]) == string(again[off:off+uint64(n)]) }
-	if le.Uint32(g[l.gStatus:])&^gScan != le.Uint32(again[l.gStatus:])&^gScan || !same(l.gStack, 16) || !same(l.gSched, 48) || !same(l.gSyscallSP, 16) {
-		return nil, true
+	asleep := p.status == gWaiting || p.status == gLeaked
+	if asleep {
+		if !c.readWaits(p, word(g, int(l.gWaiting))) {
+			c.arena.reset(free)
+			return c.ran(p)
+		}
+		p.until = int64(word(g, int(l.gSleepWhen)))
 	}
-	p.stack = region{p.sp, b}
+	c.fence.Add(1)
+	if c.mem.ReadAt(again, gp) != nil {
+		c.arena.reset(free)
+		p.why = "its stack could not be read"
+		return p, false
+	}
+	// The state that counts is the one before the counter: if it was not running, and
+	// has not stopped running since the first look, it has not run at all.
+	c.fence.Add(1)
+	seq, err := c.small.bytes(gp+l.gTrackingSeq, 1)
+	same := func(off uint64, n int) bool { return string(g[off:off+uint64(n)]) == string(again[off:off+uint64(n)]) }
+	if err != nil || seq[0] != g[l.gTrackingSeq] || le.Uint32(g[l.gStatus:])&^gScan != le.Uint32(again[l.gStatus:])&^gScan ||
+		!same(l.gID, 8) || !same(l.gStack, 16) || !same(l.gSched, 48) || !same(l.gSyscallSP, 16) || !same(l.gWaiting, 8) || !same(l.gM, 8) {
+		c.arena.reset(free)
+		return c.ran(p)
+	}
+	// A goroutine that returns from a system call and makes another one does not count
+	// as having stopped to run; its thread and processor count these.
+	if p.status == gSyscall && (!c.syscallTick(m, &c.m2) || c.m != c.m2) {
+		c.arena.reset(free)
+		return c.ran(p)
+	}
+	p.stack, p.seq = region{p.sp, b}, seq[0]
 	return p, false
+}
+
+// ran is what there is to say of a goroutine that ran while it was copied: if it always
+// does, its state only.
+func (c *copier) ran(p *parked) (*parked, bool) {
+	p.why, p.waits, p.since, p.until = "it ran while it was copied", nil, 0, 0
+	return p, true
+}
+
+// syscallTick reads what changes whenever a thread makes a system call: which processor it
+// gave up for it, and how many that one has seen.
+func (c *copier) syscallTick(m uint64, out *[3]uint64) bool {
+	oldP, err1 := c.small.word(m + c.l.mOldP)
+	p, err2 := c.small.word(m + c.l.mP)
+	tick, err3 := c.small.bytes(m+c.l.mSyscallTick, 4)
+	if err1 != nil || err2 != nil || err3 != nil {
+		return false
+	}
+	*out = [3]uint64{oldP, p, uint64(binary.LittleEndian.Uint32(tick))}
+	return true
+}
+
+// still reports whether the goroutine has not run since it was copied.
+func (p *parked) still(r *reader, l *layout) bool {
+	b, err := r.bytes(p.at+l.gStatus, 4)
+	if err != nil || binary.LittleEndian.Uint32(b)&^gScan != p.status {
+		return false
+	}
+	id, err := r.word(p.at + l.gID)
+	if err != nil || int64(id) != p.id {
+		return false
+	}
+	seq, err := r.bytes(p.at+l.gTrackingSeq, 1)
+	return err == nil && seq[0] == p.seq
 }
 
 // findAllgs finds runtime.allgs without a symbol table: among the package variables, the slice

@@ -138,11 +138,11 @@ func (h *heap) intact(p uint64) bool {
 	if s.state != spanInUse || s.elem == 0 || !h.marked {
 		return false
 	}
-	gen, err := h.rd.bytes(h.mheap+h.l.mheapSweepgen, 4)
-	if err != nil {
+	gen := h.sweepgenNow()
+	if gen == 0 {
 		return false
 	}
-	switch s.sweepgen - binary.LittleEndian.Uint32(gen) {
+	switch s.sweepgen - gen {
 	case 0, 3: // swept
 		i := (p - s.low) / s.elem
 		b, err := h.rd.bytes(s.allocBits+i/8, 1)
@@ -151,6 +151,19 @@ func (h *heap) intact(p uint64) bool {
 		return true
 	}
 	return false // being swept
+}
+
+// sweepgenNow returns runtime.mheap.sweepgen, which changes when the collector begins to
+// free what it has not marked; 0 if unknown.
+func (h *heap) sweepgenNow() uint32 {
+	if h.mheap == 0 {
+		return 0
+	}
+	b, err := h.rd.bytes(h.mheap+h.l.mheapSweepgen, 4)
+	if err != nil {
+		return 0
+	}
+	return binary.LittleEndian.Uint32(b)
 }
 
 // moved returns where p leads now if it leads to where the goroutine's stack lay

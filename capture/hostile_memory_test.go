@@ -146,7 +146,9 @@ func TestAbsurdGoroutines(t *testing.T) {
 			var a arena
 			defer a.release()
 			var out []parked
-			got := allocated(func() { out, _ = copyGoroutines(m, &go126, 0x1000, 1, 1000, &a, 16<<20, 0) })
+			got := allocated(func() {
+				out, _ = (&copier{mem: m, l: &go126, own: 1, arena: &a, maxBytes: 16 << 20}).copyAll(0x1000, 1000)
+			})
 			if got > 32<<20 || len(out) > 1000 {
 				t.Errorf("%d goroutines, %d bytes allocated, %d reads", len(out), got, m.reads)
 			}
@@ -162,7 +164,9 @@ func TestDeadlineIsLookedAt(t *testing.T) {
 	t.Run("goroutines", func(t *testing.T) {
 		m := &synthetic{word: func(a uint64) uint64 { return 1 << 23 }}
 		var a arena
-		if _, left := copyGoroutines(m, &go126, 0x1000, 1, 1<<30, &a, 1<<30, past); left == 0 || m.reads > some {
+		c := copier{mem: m, l: &go126, own: 1, arena: &a, maxBytes: 1 << 30}
+		c.meter.start(past)
+		if _, left := c.copyAll(0x1000, 1<<30); left == 0 || m.reads > some {
 			t.Errorf("%d reads, %d left", m.reads, left)
 		}
 	})

@@ -15,12 +15,18 @@ type layout struct {
 	gStack, gPanic, gM, gSched, gSyscallSP, gSyscallPC, gSyscallBP uint64
 	gStatus, gID, gWaitReason, gSig, gSigPC                        uint64
 	gParentID, gGoPC, gStartPC, gLabels                            uint64
-	mGsignal                                                       uint64
+	gWaitSince, gTrackingSeq, gLockedM, gWaiting, gSleepWhen       uint64
+	mGsignal, mP, mOldP, mSyscallTick                              uint64
 	bufSP, bufPC, bufBP                                            uint64
 	// runtime._panic (runtime/runtime2.go)
 	pArg, pLink, pRecovered, pGoexit uint64
 	// runtime.hchan (runtime/chan.go)
 	cCount, cSize, cBuf, cClosed, cRecvX uint64
+	cElemType, cRecvQ, cSendQ            uint64
+	// runtime.sudog, maybeTraceablePtr (runtime/runtime2.go): what a goroutine waits in
+	sdPrev, sdElem, sdIsSelect, sdWaitLink, sdChan, traceableWord uint64
+	// what is waited for: sync.Mutex and others, runtime.pollDesc (runtime/netpoll.go)
+	muSema, rwWriterSem, rwReaderSem, wgSema, condNotify, pdFD, pdRG, pdWG uint64
 	// maps.Map, maps.table, maps.groupsReference (internal/runtime/maps)
 	mapUsed, mapDirPtr, mapDirLen      uint64
 	tabIndex, tabGroups                uint64
@@ -39,10 +45,13 @@ var go126 = layout{
 	gStack: 0, gPanic: 32, gM: 48, gSched: 56, gSyscallSP: 104, gSyscallPC: 112, gSyscallBP: 120,
 	gStatus: 144, gID: 152, gWaitReason: 176, gSig: 224, gSigPC: 272,
 	gParentID: 280, gGoPC: 288, gStartPC: 304, gLabels: 352,
-	mGsignal: 72,
-	bufSP:    0, bufPC: 8, bufBP: 40,
+	gWaitSince: 168, gTrackingSeq: 191, gLockedM: 208, gWaiting: 320, gSleepWhen: 368,
+	mGsignal: 72, mP: 208, mOldP: 224, mSyscallTick: 788,
+	bufSP: 0, bufPC: 8, bufBP: 40,
 	pArg: 0, pLink: 16, pRecovered: 88, pGoexit: 90,
-	cCount: 0, cSize: 8, cBuf: 16, cClosed: 28, cRecvX: 56,
+	cCount: 0, cSize: 8, cBuf: 16, cClosed: 28, cRecvX: 56, cElemType: 40, cRecvQ: 64, cSendQ: 80,
+	sdPrev: 16, sdElem: 24, sdIsSelect: 60, sdWaitLink: 72, sdChan: 88, traceableWord: 8,
+	muSema: 4, rwWriterSem: 8, rwReaderSem: 12, wgSema: 8, condNotify: 16, pdFD: 8, pdRG: 32, pdWG: 40,
 	mapUsed: 0, mapDirPtr: 16, mapDirLen: 24,
 	tabIndex: 8, tabGroups: 16, groupsData: 0, groupsLengthMask: 8,
 	mtGroupSize: 80, mtSlotSize: 88, mtElemOff: 96, mtFlags: 104,
@@ -77,7 +86,15 @@ func (l *layout) fields() []layoutField {
 		{"runtime.g", "gopc", &l.gGoPC},
 		{"runtime.g", "startpc", &l.gStartPC},
 		{"runtime.g", "labels", &l.gLabels},
+		{"runtime.g", "waitsince", &l.gWaitSince},
+		{"runtime.g", "trackingSeq", &l.gTrackingSeq},
+		{"runtime.g", "lockedm", &l.gLockedM},
+		{"runtime.g", "waiting", &l.gWaiting},
+		{"runtime.g", "sleepWhen", &l.gSleepWhen},
 		{"runtime.m", "gsignal", &l.mGsignal},
+		{"runtime.m", "p", &l.mP},
+		{"runtime.m", "oldp", &l.mOldP},
+		{"runtime.m", "syscalltick", &l.mSyscallTick},
 		{"runtime.gobuf", "sp", &l.bufSP},
 		{"runtime.gobuf", "pc", &l.bufPC},
 		{"runtime.gobuf", "bp", &l.bufBP},
@@ -90,6 +107,23 @@ func (l *layout) fields() []layoutField {
 		{"runtime.hchan", "buf", &l.cBuf},
 		{"runtime.hchan", "closed", &l.cClosed},
 		{"runtime.hchan", "recvx", &l.cRecvX},
+		{"runtime.hchan", "elemtype", &l.cElemType},
+		{"runtime.hchan", "recvq", &l.cRecvQ},
+		{"runtime.hchan", "sendq", &l.cSendQ},
+		{"runtime.sudog", "prev", &l.sdPrev},
+		{"runtime.sudog", "elem", &l.sdElem},
+		{"runtime.sudog", "isSelect", &l.sdIsSelect},
+		{"runtime.sudog", "waitlink", &l.sdWaitLink},
+		{"runtime.sudog", "c", &l.sdChan},
+		{"runtime.maybeTraceablePtr", "vu", &l.traceableWord},
+		{"internal/sync.Mutex", "sema", &l.muSema},
+		{"sync.RWMutex", "writerSem", &l.rwWriterSem},
+		{"sync.RWMutex", "readerSem", &l.rwReaderSem},
+		{"sync.WaitGroup", "sema", &l.wgSema},
+		{"sync.Cond", "notify", &l.condNotify},
+		{"runtime.pollDesc", "fd", &l.pdFD},
+		{"runtime.pollDesc", "rg", &l.pdRG},
+		{"runtime.pollDesc", "wg", &l.pdWG},
 		{"internal/runtime/maps.Map", "used", &l.mapUsed},
 		{"internal/runtime/maps.Map", "dirPtr", &l.mapDirPtr},
 		{"internal/runtime/maps.Map", "dirLen", &l.mapDirLen},

@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"runtime"
+	"strings"
 	"testing"
 	"unsafe"
 )
@@ -53,6 +54,25 @@ func TestLayout(t *testing.T) {
 			t.Errorf("runtimePanic has %s at %d, the table at %d", f.name, f.got, f.want)
 		}
 	}
+}
+
+// TestWaitReasons holds the table for programs without symbols against the runtime's own.
+func TestWaitReasons(t *testing.T) {
+	if !strings.HasPrefix(runtime.Version(), "go1.26") {
+		t.Skipf("the table is that of Go 1.26, this is %s", runtime.Version())
+	}
+	e := testEngine(t, DefaultConfig())
+	d := &decoder{waits: e.symbols.Load().waitReasons}
+	if d.waits == 0 {
+		t.Fatal("runtime.waitReasonStrings was not found")
+	}
+	guarded(func() {
+		for n, want := range reasons126 {
+			if got := d.waitReason(uint8(n)); got != want {
+				t.Errorf("reason %d is %q, the table says %q", n, got, want)
+			}
+		}
+	})
 }
 
 func TestThisModule(t *testing.T) {

@@ -5,6 +5,8 @@ package capture
 // word that is not among them may be used for something else, though the debug
 // info still says that a variable is there; what it points to may be gone, and if
 // the stack has moved, the pointer was not adjusted.
+//
+// Addresses in it are relative to the frame's CFA, so that it holds for every frame at that pc.
 type liveness struct {
 	varp, argp   uint64
 	locals, args bitmap
@@ -26,6 +28,8 @@ const (
 	funcdataArgsPointerMaps  = 0
 	funcdataLocalsPointerMap = 1
 	funcdataStackObjects     = 2
+	pcdataInlTreeIndex       = 2
+	funcdataInlTree          = 3
 )
 
 // livenessAt reads the tables of the function that f is in, which must be at a call. ok is
@@ -70,10 +74,8 @@ func livenessAt(mem *reader, l *layout, f *frame) (lv liveness, ok bool) {
 		}
 		return gofunc + o
 	}
-	lv.argp = f.cfa
-	lv.varp = f.cfa
 	if spReg() == 7 { // amd64: the return address and the caller's frame pointer
-		lv.varp -= 16
+		lv.varp = ^uint64(15)
 	}
 	if at := funcdata(funcdataLocalsPointerMap); at != 0 {
 		if lv.locals, ok = readBitmap(mem, at, uint64(index)); !ok {
@@ -104,6 +106,41 @@ func livenessAt(mem *reader, l *layout, f *frame) (lv liveness, ok bool) {
 		}
 	}
 	return lv, true
+}
+
+// parentPC returns the pc of the call that was inlined at pc, if pc is in an inlined
+// function (runtime.inlinedCall, runtime/symtabinl.go): 16 bytes, of which the third word is
+// an offset from the function's entry.
+func parentPC(mem *reader, l *layout, pc uint64) (parent uint64, ok bool) {
+	fi := findfunc(uintptr(pc))
+	if fi.fn == nil || fi.module == nil {
+		return 0, false
+	}
+	fn, mod := uint64(uintptr(fi.fn)), uint64(uintptr(fi.module))
+	h, err := mem.bytes(fn, int(l.funcSize))
+	if err != nil {
+		return 0, false
+	}
+	entryOff, npc, nfd := word(h, 0)&0xffffffff, word(h, int(l.funcNpcdata))&0xffffffff, uint64(h[l.funcNfuncdata])
+	if npc <= pcdataInlTreeIndex || npc > 64 || nfd <= funcdataInlTree {
+		return 0, false
+	}
+	off, err1 := mem.word(fn + l.funcSize + 4*pcdataInlTreeIndex)
+	tree, err2 := mem.word(fn + l.funcSize + 4*npc + 4*funcdataInlTree)
+	text, err3 := mem.word(mod + mdText)
+	gofunc, err4 := mem.word(mod + l.mdGofunc)
+	if err1 != nil || err2 != nil || err3 != nil || err4 != nil || tree&0xffffffff == 0xffffffff {
+		return 0, false
+	}
+	index, ok := pcValue(mem, l, mod, off&0xffffffff, text+entryOff, pc)
+	if !ok || index < 0 {
+		return 0, false
+	}
+	call, err := mem.bytes(gofunc+(tree&0xffffffff)+16*uint64(index), 16)
+	if err != nil {
+		return 0, false
+	}
+	return text + entryOff + (word(call, 8) & 0xffffffff), true
 }
 
 // readBitmap reads bitmap i of a runtime.stackmap.
@@ -178,18 +215,18 @@ func copyOf(b []byte, mem *reader, addr, n uint64) int {
 	return copy(b, s)
 }
 
-// dead reports whether the pointer in the word at addr is one that the collector
+// dead reports whether the pointer in the word at addr, relative to the CFA, is one that the collector
 // no longer counts.
 func (lv *liveness) dead(addr uint64) bool {
 	for _, o := range lv.objects {
-		if o.low <= addr && addr < o.high {
+		if addr-o.low < o.high-o.low {
 			return false // an object of its own, always adjusted
 		}
 	}
-	if n := 8 * lv.locals.n; addr >= lv.varp-n && addr < lv.varp {
+	if n := 8 * lv.locals.n; addr-(lv.varp-n) < n {
 		return !lv.locals.has((addr - (lv.varp - n)) / 8)
 	}
-	if addr >= lv.argp && addr < lv.argp+8*lv.args.n {
+	if addr-lv.argp < 8*lv.args.n {
 		return !lv.args.has((addr - lv.argp) / 8)
 	}
 	return false

@@ -38,13 +38,19 @@ type locator struct {
 	// collected: the collector has run since what is located began.
 	collected bool
 	meter     *meter // nil: there is no deadline
+	// plan has where the variables of the call being read lie, as far as that is the
+	// same in every frame at its pc; nil: that is not kept.
+	plan []placed
+	buf  []root // for roots to use, nil: it makes its own
+	// pieces are good until the next variable.
+	pieces []piece
 }
 
 // roots returns the variables that are in scope in one call of a frame. line is
 // where the call stands.
 func (l *locator) roots(f *frame, c *call, line int) []root {
-	var out []root
-	for _, v := range c.vars {
+	out := l.buf[:0]
+	for i, v := range c.vars {
 		if v.name[0] == '.' || v.name[0] == '~' || v.name == "_" {
 			continue
 		}
@@ -57,7 +63,11 @@ func (l *locator) roots(f *frame, c *call, line int) []root {
 			out = append(out, root{name: v.name, kind: v.kind, declLine: v.declLine, state: dump.VarMissing, reason: dump.TimeBudget})
 			continue
 		}
-		r := l.root(f, c, v, line)
+		var pl *placed
+		if l.plan != nil {
+			pl = &l.plan[i]
+		}
+		r := l.root(f, c, v, line, pl)
 		// A named result of a function that defers has two DIEs, often one of them without a place.
 		if r.kind == dump.VarResult {
 			if i := slices.IndexFunc(out, func(o root) bool { return o.name == r.name && o.declLine == r.declLine && o.kind == r.kind }); i >= 0 {
@@ -72,14 +82,21 @@ func (l *locator) roots(f *frame, c *call, line int) []root {
 	return out
 }
 
-func (l *locator) root(f *frame, c *call, v *variable, line int) root {
+func (l *locator) root(f *frame, c *call, v *variable, line int, pl *placed) root {
 	r := root{name: v.name, kind: v.kind, declLine: v.declLine, state: dump.VarMissing}
-	r.t = l.typeOf(f, c, v)
+	if pl == nil || pl.t == nil {
+		r.t = l.typeOf(f, c, v)
+		if pl != nil && v.dictIndex == 0 {
+			pl.t = r.t
+		}
+	} else {
+		r.t = pl.t
+	}
 	if r.t == nil {
 		r.reason, r.detail = dump.Unsupported, "its type cannot be read from the debug info"
 		return r
 	}
-	l.read(f, v, &r)
+	l.read(f, v, &r, pl)
 	if r.data == nil || r.known != nil {
 		l.follow(f, v, line, &r)
 	}
@@ -119,7 +136,7 @@ func (l *locator) hidden(f *frame, c *call, name string) (uint64, bool) {
 			continue
 		}
 		r := root{t: l.types.word}
-		if l.read(f, v, &r); r.data == nil {
+		if l.read(f, v, &r, nil); r.data == nil {
 			// It does not change, so where it was last is as good.
 			l.follow(f, v, 0, &r)
 		}
@@ -131,25 +148,9 @@ func (l *locator) hidden(f *frame, c *call, name string) (uint64, bool) {
 }
 
 // read reads the variable from where the debug info places it.
-func (l *locator) read(f *frame, v *variable, r *root) {
-	at := f.lookup() - l.di.bias
-	expr := v.expr
-	list := expr == nil && v.list >= 0
-	var low, high uint64
-	if list {
-		expr, low, high = l.di.locationAt(f.fn.unit, v.list, at)
-	}
-	pieces, ok := locate(expr, f.cfa, l.di.bias, f.regs)
-	if list && f.returns() && inRegisters(pieces, f.regs) {
-		// The list prefers a register as long as there is one. What is in memory as
-		// well shows behind the call, which has spoilt the registers; only what
-		// the callee itself leaves in memory is not there yet.
-		if e, lo, hi := l.di.locationAt(f.fn.unit, v.list, at+1); len(e) > 0 {
-			if ps, ok := locate(e, f.cfa, l.di.bias, nil); ok && f.before(ps, r.t.size) {
-				expr, pieces, low, high = e, ps, lo, hi
-			}
-		}
-	}
+func (l *locator) read(f *frame, v *variable, r *root, pl *placed) {
+	list := v.expr == nil && v.list >= 0
+	expr, pieces, low, high, ok := l.placeOf(f, v, r.t, pl)
 	if len(expr) == 0 {
 		r.reason = dump.OptimizedOut
 		return
@@ -262,13 +263,13 @@ func (l *locator) read(f *frame, v *variable, r *root) {
 	// What the collector does not count may have been collected. It was not adjusted,
 	// either, when the stack moved; in race builds, whose frames are several times as large, that
 	// is so often that the place where the stack lay is something else by now.
-	if (l.collected || f.fn.unit.race) && l.dead(f, r.t, pieces, recovered) {
+	if (l.collected || f.fn.unit.race) && (recovered && l.dead(f, r.t, pieces, true) || !recovered && pl.once(deadKnown, func() bool { return l.dead(f, r.t, pieces, false) })) {
 		r.doubt = l.collected
 		if f.fn.unit.race || !l.intact(r) {
 			r.state = dump.VarDead
 		}
 	}
-	if list && f.fn.unit.optimized && (l.overwritten(f, v, pieces, r.t.size, low, high) || l.targetOverwritten(f, r, low, high)) {
+	if list && f.fn.unit.optimized && (pl.once(overKnown, func() bool { return l.overwritten(f, v, pieces, r.t.size, low, high) }) || l.targetOverwritten(f, r, low, high)) {
 		r.state = dump.VarDead
 	}
 	if missing != dump.Whole {
@@ -334,7 +335,7 @@ func (l *locator) dead(f *frame, t *typ, pieces []piece, recovered bool) bool {
 				if s.typ.kind == dump.Interface {
 					at += 8
 				}
-				if at >= off && at < off+n && f.live.dead(p.value+at-off) {
+				if at >= off && at < off+n && f.live.dead(p.value+at-off-f.cfa) {
 					return true
 				}
 			}

@@ -40,13 +40,18 @@ type Snapshot struct {
 	values   []snapValue
 	reason   []dump.ErrorInfo
 	others   []parked
-	left     int // goroutines that were not looked at
+	left     int   // goroutines that were not looked at
+	copied   int64 // runtime.nanotime when they were copied
+	sweepgen uint32
 	cycles   int // of the garbage collector since what failed began
 	missing  []dump.Missing
 	w        *walker
 	depth    int
 	failing  dump.Location
-	reads    arena // stack copies, variables
+	traceID  dump.TraceID // of the span that a context in the frames leads to
+	spanID   dump.SpanID
+	reads    arena // variables
+	stacks   arena // of the other goroutines
 	globals  []globalValue
 	// globalBudget is what package variables had, and have spent.
 	globalBudget dump.Budget
@@ -156,7 +161,11 @@ func (s *Snapshot) phaseOne(start int64) error {
 		s.w.heap.marked = s.cycles <= 1
 		s.findReason()
 		if syms := e.symbols.Load(); e.cfg.Goroutines == ScopeAll && syms.allgs != 0 {
-			s.others, s.left = copyGoroutines(self{}, e.layout.Load(), syms.allgs, s.g, e.cfg.MaxGoroutines, &s.reads, s.w.maxBytes, deadline(start)+deadline(limit/2))
+			s.sweepgen = s.w.heap.sweepgenNow()
+			c := copier{mem: self{}, l: e.layout.Load(), own: s.g, ownID: s.goid, arena: &s.stacks, maxBytes: othersShare(s.w.maxBytes)}
+			c.meter.start(deadline(start) + deadline(limit/2))
+			s.others, s.left = c.copyAll(syms.allgs, e.cfg.MaxGoroutines)
+			s.copied = nanotime()
 		}
 		if di != nil {
 			s.locate(di, end)
@@ -171,6 +180,15 @@ func (s *Snapshot) phaseOne(start int64) error {
 		s.copyGlobals(end)
 		s.addRoots()
 		s.w.run(end)
+		for i := range s.frames {
+			if end.passed() {
+				break
+			}
+			var ok bool
+			if s.traceID, s.spanID, ok = s.spanOf(s.frames[i].vars); ok {
+				break
+			}
+		}
 	})
 	s.findFailing()
 	s.held = s.Bytes()
@@ -596,7 +614,7 @@ func (s *Snapshot) Bytes() int64 {
 	if s.w == nil {
 		return 0
 	}
-	return s.reads.used + s.w.arena.used + s.w.objects.bytes()
+	return s.reads.used + s.stacks.used + s.w.arena.used + s.w.objects.bytes()
 }
 
 // Release gives the snapshot's memory back. It may be called more than once.
@@ -610,6 +628,7 @@ func (s *Snapshot) Release() {
 	s.e.pending.Add(-s.held)
 	s.held = 0
 	s.reads.release()
+	s.stacks.release()
 	s.event = Event{}
 	if s.w != nil {
 		s.w.arena.release()

@@ -81,6 +81,49 @@ type unwinder struct {
 	max   int     // frames
 	// end is until when functions are looked up in the debug info; the stack is followed anyway.
 	end deadline
+	// steps keeps what is the same for every frame at a pc, for many stacks; nil: nothing
+	// is kept.
+	steps map[stepKey]*step
+	buf   []frame // to be used for the frames
+}
+
+type stepKey struct {
+	pc    uint64
+	exact bool
+}
+
+// step is what the debug info says of a frame at a pc.
+type step struct {
+	row      frameRow
+	ok       bool
+	skipped  bool // there was no time to look the function up
+	fn       *function
+	name     string // the frame's function
+	argBytes uint64
+}
+
+func (u *unwinder) step(f *frame) *step {
+	k := stepKey{f.pc, f.exact}
+	if s := u.steps[k]; s != nil {
+		return s
+	}
+	s := &step{}
+	at := f.lookup() - u.di.bias
+	if s.row, s.ok = u.di.frames.at(at); s.ok {
+		if s.skipped = u.end.passed(); !s.skipped {
+			s.fn = u.di.functionAt(at)
+		}
+		if s.fn != nil {
+			s.name = s.fn.name
+		} else {
+			s.name = f.innermost().name
+		}
+		s.argBytes = argBytes(f.lookup())
+	}
+	if u.steps != nil && !s.skipped {
+		u.steps[k] = s
+	}
+	return s
 }
 
 // unwind returns the frames from the function that pc is in outwards. sp is the
@@ -95,23 +138,24 @@ func (u *unwinder) unwind(pc, sp uint64, exact bool) (frames []frame, truncated 
 }
 
 func (u *unwinder) walk(pc, sp uint64, exact bool) (frames []frame, truncated bool) {
+	frames = u.buf[:0]
+	var inner *step
 	for len(frames) < u.max {
 		f := frame{pc: pc, exact: exact, sp: sp}
-		at := f.lookup() - u.di.bias
-		row, ok := u.di.frames.at(at)
-		if !ok || row.cfaReg != spReg() {
+		st := u.step(&f)
+		row := &st.row
+		if !st.ok || row.cfaReg != spReg() {
 			return frames, true
 		}
-		if f.skipped = u.end.passed(); !f.skipped {
-			f.fn = u.di.functionAt(at)
-		}
+		f.fn, f.skipped = st.fn, st.skipped
 		f.cfa = sp + uint64(row.cfaOff)
 		if k := len(frames); k > 0 {
 			in := &frames[k-1]
-			f.callee, f.argLow, f.argHi = in.innermostName(), in.cfa, in.cfa+minFrame()+argBytes(in.lookup())
+			f.callee, f.argLow, f.argHi = inner.name, in.cfa, in.cfa+minFrame()+inner.argBytes
 		}
+		inner = st
 		frames = append(frames, f)
-		name := f.innermostName()
+		name := st.name
 		if isStackBottom(name) {
 			return frames, false
 		}
@@ -131,13 +175,6 @@ func (u *unwinder) walk(pc, sp uint64, exact bool) (frames []frame, truncated bo
 		pc, sp = ret, f.cfa
 	}
 	return frames, true
-}
-
-func (f *frame) innermostName() string {
-	if f.fn == nil {
-		return f.innermost().name
-	}
-	return f.fn.name
 }
 
 // minFrame is what lies between a frame's CFA and its arguments

@@ -51,10 +51,12 @@ type walker struct {
 	types *typeTable
 	info  *debugInfo // nil: closures are not followed
 	mem   reader
-	heap  heap
-	mheap uint64
-	lay   *layout
-	arena arena
+	// overlay is what mem reads; the heap knows its stack by it.
+	overlay *overlay
+	heap    heap
+	mheap   uint64
+	lay     *layout
+	arena   arena
 	// maxBytes is how much the arena may hold, maxObjects how many objects there may be.
 	maxBytes   int64
 	maxObjects int
@@ -87,9 +89,17 @@ func newWalker(cfg *Config, depth int, types *typeTable, info *debugInfo, lay *l
 // hi, laid over it.
 func (w *walker) over(stack region, hi uint64) {
 	o := &overlay{stack, self{}}
-	w.mem.Memory = o
+	w.mem.Memory, w.overlay = o, o
 	w.heap = newHeap(self{}, w.lay, w.mheap, &o.region, hi)
 	w.heap.late = w.late
+}
+
+// overNext is over for one stack after the other.
+func (w *walker) overNext(stack region, hi uint64) {
+	if w.overlay == nil {
+		w.over(stack, hi)
+	}
+	w.overlay.region, w.heap.hi = stack, hi
 }
 
 // add notes an object to be copied, if it is new and within the limits.

@@ -430,6 +430,76 @@ func (d *decoder) goroutine(b []byte, g *Goroutine) error {
 			err = d.variable(&f, &g.Values)
 		case 11<<3 | wireBytes:
 			err = d.missing(&f, &g.Missing)
+		case 12<<3 | wireBytes:
+			var w *Wait
+			if w, err = grow(d, &f, &g.Waits); err == nil {
+				err = d.wait(f.v, w)
+			}
+		case 13<<3 | wireBytes:
+			err = fixedID(g.TraceID[:], f.v)
+		case 14<<3 | wireBytes:
+			err = fixedID(g.SpanID[:], f.v)
+		case 15<<3 | wireVarint:
+			g.System = f.u != 0
+		case 16<<3 | wireVarint:
+			g.Locked = f.u != 0
+		case 17<<3 | wireBytes:
+			var o *GoroutineGroup
+			if o, err = grow(d, &f, &g.Others); err == nil {
+				err = d.group(f.v, o)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+func (d *decoder) wait(b []byte, w *Wait) error {
+	f := fields{b: b}
+	for f.next() {
+		switch f.tag {
+		case 1<<3 | wireBytes:
+			w.Op = d.string(f.v)
+		case 2<<3 | wireVarint:
+			w.Addr = f.u
+		case 3<<3 | wireBytes:
+			w.Type = d.string(f.v)
+		case 4<<3 | wireVarint:
+			w.Len = int64(f.u)
+		case 5<<3 | wireVarint:
+			w.Cap = int64(f.u)
+		case 6<<3 | wireVarint:
+			w.Closed = f.u != 0
+		case 7<<3 | wireVarint:
+			w.FD = int64(f.u)
+		case 8<<3 | wireVarint:
+			w.Left = time.Duration(f.u)
+		}
+	}
+	return f.err
+}
+
+func (d *decoder) group(b []byte, g *GoroutineGroup) error {
+	f := fields{b: b}
+	for f.next() {
+		var err error
+		switch f.tag {
+		case 1<<3 | wireVarint:
+			g.Count = int(f.u)
+		case 2<<3 | wireVarint:
+			g.ID = int64(f.u)
+		case 3<<3 | wireBytes:
+			g.Status = d.string(f.v)
+		case 4<<3 | wireBytes:
+			g.WaitReason = d.string(f.v)
+		case 5<<3 | wireBytes:
+			err = d.location(f.v, &g.At)
+		case 6<<3 | wireBytes:
+			err = d.location(f.v, &g.CreatedBy)
+		case 7<<3 | wireVarint:
+			g.Longest = time.Duration(f.u)
 		}
 		if err != nil {
 			return err

@@ -250,6 +250,20 @@ func (e *encoder) goroutine(g *Goroutine) {
 	// million of a runaway recursion: they go first.
 	e.variables(10, g.Values)
 	e.missing(11, g.Missing)
+	for i := range g.Waits[:e.grant(len(g.Waits))] {
+		e.wait(12, &g.Waits[i])
+	}
+	if !g.TraceID.IsZero() {
+		e.bytes(13, g.TraceID[:])
+	}
+	if !g.SpanID.IsZero() {
+		e.bytes(14, g.SpanID[:])
+	}
+	e.bool(15, g.System)
+	e.bool(16, g.Locked)
+	for i := range g.Others[:e.grant(len(g.Others))] {
+		e.group(17, &g.Others[i])
+	}
 	for i := range g.Frames {
 		f := &g.Frames[i]
 		if e.items+1+len(f.Vars)+len(f.Missing) > itemLimit {
@@ -264,6 +278,35 @@ func (e *encoder) goroutine(g *Goroutine) {
 		e.frame(f)
 		e.close(at)
 	}
+}
+
+func (e *encoder) wait(field uint64, w *Wait) {
+	at := e.open(field)
+	e.string(1, w.Op)
+	e.uint(2, w.Addr)
+	e.string(3, w.Type)
+	e.int(4, w.Len)
+	e.int(5, w.Cap)
+	e.bool(6, w.Closed)
+	e.int(7, w.FD)
+	e.int(8, int64(w.Left))
+	e.close(at)
+}
+
+func (e *encoder) group(field uint64, g *GoroutineGroup) {
+	at := e.open(field)
+	e.int(1, int64(g.Count))
+	e.int(2, g.ID)
+	e.string(3, g.Status)
+	e.string(4, g.WaitReason)
+	if g.At != (Location{}) {
+		e.location(5, &g.At)
+	}
+	if g.CreatedBy != (Location{}) {
+		e.location(6, &g.CreatedBy)
+	}
+	e.int(7, int64(g.Longest))
+	e.close(at)
 }
 
 func (e *encoder) frame(f *Frame) {

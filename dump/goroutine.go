@@ -9,15 +9,56 @@ type Goroutine struct {
 	Status   string // "running", "runnable", "syscall", "waiting", …
 	// WaitReason is the runtime's: "chan receive", "select", "sync.Mutex.Lock".
 	WaitReason string
-	WaitSince  time.Duration // how long it had been waiting, 0 if unknown
-	Failing    bool          // this is the goroutine that the dump is about
-	CreatedBy  Location      // the go statement
-	Labels     []KeyValue    // pprof labels
-	Frames     []Frame       // innermost first
+	// WaitSince is how long it had been waiting at least: the runtime notes that it
+	// waits at the first garbage collection that sees it. 0 if unknown.
+	WaitSince time.Duration
+	Failing   bool       // this is the goroutine that the dump is about
+	CreatedBy Location   // the go statement
+	Labels    []KeyValue // pprof labels
+	Frames    []Frame    // innermost first
 	// Values belong to the goroutine rather than to a frame: the panic values,
 	// the recorded error, what the program watches.
 	Values  []Variable
 	Missing []Missing
+	// Waits is what it waits for; a select's cases. Whoever has the same Addr among
+	// theirs waits for the same.
+	Waits []Wait
+	// TraceID and SpanID are those of the span in the context.Context of its
+	// innermost frame that has one; zero if there is none.
+	TraceID TraceID
+	SpanID  SpanID
+	System  bool // the runtime's own
+	Locked  bool // to its thread
+	// Others says what the goroutines besides the failing one do, the most
+	// numerous first, for readers that do not want all of them. Only the failing
+	// one's record has it.
+	Others []GoroutineGroup
+}
+
+// Wait is one thing that a goroutine waits for.
+type Wait struct {
+	// Op is "receive" or "send" (a channel), "lock" or "rlock" (a mutex), "wait" (a
+	// sync.WaitGroup or sync.Cond), "acquire" (a semaphore that is part of something unknown),
+	// "read" or "write" (a file or connection), "sleep", or empty if that is unknown.
+	Op       string
+	Addr     uint64        // of the channel, mutex, …
+	Type     string        // its type: "chan int", "sync.Mutex"
+	Len, Cap int64         // of a channel
+	Closed   bool          // of a channel
+	FD       int64         // file descriptor, of "read" and "write"
+	Left     time.Duration // until the end, of "sleep"
+}
+
+// GoroutineGroup is goroutines that do the same: their status, wait reason, frames and
+// creator are the same.
+type GoroutineGroup struct {
+	Count      int
+	ID         int64 // of one of them
+	Status     string
+	WaitReason string
+	At         Location // the innermost frame of the program's own, else outside of the runtime
+	CreatedBy  Location
+	Longest    time.Duration // WaitSince of the one that has waited longest
 }
 
 // Frame is one call, or one inlined call, on a goroutine's stack.

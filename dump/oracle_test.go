@@ -457,6 +457,16 @@ func pbGoroutine(g *Goroutine) *dumppb.Goroutine {
 			}
 		}),
 		Values: each(g.Values, pbVariable), Missing: each(g.Missing, pbMissing),
+		Waits: each(g.Waits, func(w *Wait) *dumppb.Wait {
+			return &dumppb.Wait{Op: w.Op, Addr: w.Addr, Type: w.Type, Len: w.Len, Cap: w.Cap, Closed: w.Closed, Fd: w.FD, Left: int64(w.Left)}
+		}),
+		TraceId: pbID(g.TraceID[:]), SpanId: pbID(g.SpanID[:]), System: g.System, Locked: g.Locked,
+		Others: each(g.Others, func(o *GoroutineGroup) *dumppb.GoroutineGroup {
+			return &dumppb.GoroutineGroup{
+				Count: int64(o.Count), Id: o.ID, Status: o.Status, WaitReason: o.WaitReason,
+				At: single(&o.At, pbLocation), CreatedBy: single(&o.CreatedBy, pbLocation), Longest: int64(o.Longest),
+			}
+		}),
 	}
 }
 

@@ -166,7 +166,7 @@ func (w *Writer) Goroutine(g *Goroutine) error {
 	if !w.commit(c, at) {
 		at = c.begin()
 		small := *g
-		small.Frames, small.Values, small.Labels = nil, nil, nil
+		small.Frames, small.Values, small.Labels, small.Waits, small.Others = nil, nil, nil, nil, nil
 		small.Missing = []Missing{{What: "frames", Why: "the goroutine is larger than a dump file can hold of one goroutine"}}
 		c.goroutine(&small)
 		w.commit(c, at)

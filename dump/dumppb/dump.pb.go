@@ -2245,6 +2245,12 @@ type Goroutine struct {
 	Frames        []*Frame               `protobuf:"bytes,9,rep,name=frames,proto3" json:"frames,omitempty"` // innermost first
 	Values        []*Variable            `protobuf:"bytes,10,rep,name=values,proto3" json:"values,omitempty"`
 	Missing       []*Missing             `protobuf:"bytes,11,rep,name=missing,proto3" json:"missing,omitempty"`
+	Waits         []*Wait                `protobuf:"bytes,12,rep,name=waits,proto3" json:"waits,omitempty"`                    // what it waits for; the cases of a select
+	TraceId       []byte                 `protobuf:"bytes,13,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"` // 16 bytes: of the span in a context.Context of its frames
+	SpanId        []byte                 `protobuf:"bytes,14,opt,name=span_id,json=spanId,proto3" json:"span_id,omitempty"`    // 8 bytes
+	System        bool                   `protobuf:"varint,15,opt,name=system,proto3" json:"system,omitempty"`                 // the runtime's own
+	Locked        bool                   `protobuf:"varint,16,opt,name=locked,proto3" json:"locked,omitempty"`                 // to its thread
+	Others        []*GoroutineGroup      `protobuf:"bytes,17,rep,name=others,proto3" json:"others,omitempty"`                  // of the failing goroutine: what the others do, the most numerous first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2356,6 +2362,242 @@ func (x *Goroutine) GetMissing() []*Missing {
 	return nil
 }
 
+func (x *Goroutine) GetWaits() []*Wait {
+	if x != nil {
+		return x.Waits
+	}
+	return nil
+}
+
+func (x *Goroutine) GetTraceId() []byte {
+	if x != nil {
+		return x.TraceId
+	}
+	return nil
+}
+
+func (x *Goroutine) GetSpanId() []byte {
+	if x != nil {
+		return x.SpanId
+	}
+	return nil
+}
+
+func (x *Goroutine) GetSystem() bool {
+	if x != nil {
+		return x.System
+	}
+	return false
+}
+
+func (x *Goroutine) GetLocked() bool {
+	if x != nil {
+		return x.Locked
+	}
+	return false
+}
+
+func (x *Goroutine) GetOthers() []*GoroutineGroup {
+	if x != nil {
+		return x.Others
+	}
+	return nil
+}
+
+// Wait is one thing that a goroutine waits for.
+type Wait struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Op            string                 `protobuf:"bytes,1,opt,name=op,proto3" json:"op,omitempty"`      // "receive", "send", "lock", "rlock", "wait", "acquire", "read", "write", "sleep"; absent: unknown
+	Addr          uint64                 `protobuf:"varint,2,opt,name=addr,proto3" json:"addr,omitempty"` // of the channel or what else it is
+	Type          string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`  // "chan int", "sync.Mutex"
+	Len           int64                  `protobuf:"varint,4,opt,name=len,proto3" json:"len,omitempty"`   // of a channel
+	Cap           int64                  `protobuf:"varint,5,opt,name=cap,proto3" json:"cap,omitempty"`
+	Closed        bool                   `protobuf:"varint,6,opt,name=closed,proto3" json:"closed,omitempty"`
+	Fd            int64                  `protobuf:"varint,7,opt,name=fd,proto3" json:"fd,omitempty"`     // of "read" and "write"
+	Left          int64                  `protobuf:"varint,8,opt,name=left,proto3" json:"left,omitempty"` // of "sleep": nanoseconds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Wait) Reset() {
+	*x = Wait{}
+	mi := &file_dump_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Wait) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Wait) ProtoMessage() {}
+
+func (x *Wait) ProtoReflect() protoreflect.Message {
+	mi := &file_dump_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Wait.ProtoReflect.Descriptor instead.
+func (*Wait) Descriptor() ([]byte, []int) {
+	return file_dump_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Wait) GetOp() string {
+	if x != nil {
+		return x.Op
+	}
+	return ""
+}
+
+func (x *Wait) GetAddr() uint64 {
+	if x != nil {
+		return x.Addr
+	}
+	return 0
+}
+
+func (x *Wait) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Wait) GetLen() int64 {
+	if x != nil {
+		return x.Len
+	}
+	return 0
+}
+
+func (x *Wait) GetCap() int64 {
+	if x != nil {
+		return x.Cap
+	}
+	return 0
+}
+
+func (x *Wait) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
+}
+
+func (x *Wait) GetFd() int64 {
+	if x != nil {
+		return x.Fd
+	}
+	return 0
+}
+
+func (x *Wait) GetLeft() int64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+// GoroutineGroup is goroutines that do the same: same status, wait reason, frames and creator.
+type GoroutineGroup struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Count         int64                  `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	Id            int64                  `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"` // of one of them
+	Status        string                 `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	WaitReason    string                 `protobuf:"bytes,4,opt,name=wait_reason,json=waitReason,proto3" json:"wait_reason,omitempty"`
+	At            *Location              `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"` // the innermost frame of the program's own, else outside of the runtime
+	CreatedBy     *Location              `protobuf:"bytes,6,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	Longest       int64                  `protobuf:"varint,7,opt,name=longest,proto3" json:"longest,omitempty"` // wait_since of the one that has waited longest, nanoseconds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GoroutineGroup) Reset() {
+	*x = GoroutineGroup{}
+	mi := &file_dump_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GoroutineGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GoroutineGroup) ProtoMessage() {}
+
+func (x *GoroutineGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_dump_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GoroutineGroup.ProtoReflect.Descriptor instead.
+func (*GoroutineGroup) Descriptor() ([]byte, []int) {
+	return file_dump_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *GoroutineGroup) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *GoroutineGroup) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *GoroutineGroup) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *GoroutineGroup) GetWaitReason() string {
+	if x != nil {
+		return x.WaitReason
+	}
+	return ""
+}
+
+func (x *GoroutineGroup) GetAt() *Location {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *GoroutineGroup) GetCreatedBy() *Location {
+	if x != nil {
+		return x.CreatedBy
+	}
+	return nil
+}
+
+func (x *GoroutineGroup) GetLongest() int64 {
+	if x != nil {
+		return x.Longest
+	}
+	return 0
+}
+
 type Frame struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Func          string                 `protobuf:"bytes,1,opt,name=func,proto3" json:"func,omitempty"`
@@ -2374,7 +2616,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_dump_proto_msgTypes[26]
+	mi := &file_dump_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2386,7 +2628,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[26]
+	mi := &file_dump_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2399,7 +2641,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{26}
+	return file_dump_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Frame) GetFunc() string {
@@ -2486,7 +2728,7 @@ type Variable struct {
 
 func (x *Variable) Reset() {
 	*x = Variable{}
-	mi := &file_dump_proto_msgTypes[27]
+	mi := &file_dump_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2498,7 +2740,7 @@ func (x *Variable) String() string {
 func (*Variable) ProtoMessage() {}
 
 func (x *Variable) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[27]
+	mi := &file_dump_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2511,7 +2753,7 @@ func (x *Variable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Variable.ProtoReflect.Descriptor instead.
 func (*Variable) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{27}
+	return file_dump_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Variable) GetName() string {
@@ -2570,7 +2812,7 @@ type PackageVar struct {
 
 func (x *PackageVar) Reset() {
 	*x = PackageVar{}
-	mi := &file_dump_proto_msgTypes[28]
+	mi := &file_dump_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2582,7 +2824,7 @@ func (x *PackageVar) String() string {
 func (*PackageVar) ProtoMessage() {}
 
 func (x *PackageVar) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[28]
+	mi := &file_dump_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,7 +2837,7 @@ func (x *PackageVar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PackageVar.ProtoReflect.Descriptor instead.
 func (*PackageVar) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{28}
+	return file_dump_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PackageVar) GetPackage() string {
@@ -2643,7 +2885,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_dump_proto_msgTypes[29]
+	mi := &file_dump_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2655,7 +2897,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[29]
+	mi := &file_dump_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2668,7 +2910,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{29}
+	return file_dump_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Source) GetFile() string {
@@ -2695,7 +2937,7 @@ type SourceBlock struct {
 
 func (x *SourceBlock) Reset() {
 	*x = SourceBlock{}
-	mi := &file_dump_proto_msgTypes[30]
+	mi := &file_dump_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +2949,7 @@ func (x *SourceBlock) String() string {
 func (*SourceBlock) ProtoMessage() {}
 
 func (x *SourceBlock) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[30]
+	mi := &file_dump_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +2962,7 @@ func (x *SourceBlock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceBlock.ProtoReflect.Descriptor instead.
 func (*SourceBlock) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{30}
+	return file_dump_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SourceBlock) GetFirst() int64 {
@@ -2760,7 +3002,7 @@ type Extra struct {
 
 func (x *Extra) Reset() {
 	*x = Extra{}
-	mi := &file_dump_proto_msgTypes[31]
+	mi := &file_dump_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2772,7 +3014,7 @@ func (x *Extra) String() string {
 func (*Extra) ProtoMessage() {}
 
 func (x *Extra) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[31]
+	mi := &file_dump_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2785,7 +3027,7 @@ func (x *Extra) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Extra.ProtoReflect.Descriptor instead.
 func (*Extra) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{31}
+	return file_dump_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Extra) GetSpanKind() string {
@@ -2904,7 +3146,7 @@ type SpanEvent struct {
 
 func (x *SpanEvent) Reset() {
 	*x = SpanEvent{}
-	mi := &file_dump_proto_msgTypes[32]
+	mi := &file_dump_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2916,7 +3158,7 @@ func (x *SpanEvent) String() string {
 func (*SpanEvent) ProtoMessage() {}
 
 func (x *SpanEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_dump_proto_msgTypes[32]
+	mi := &file_dump_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2929,7 +3171,7 @@ func (x *SpanEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpanEvent.ProtoReflect.Descriptor instead.
 func (*SpanEvent) Descriptor() ([]byte, []int) {
-	return file_dump_proto_rawDescGZIP(), []int{32}
+	return file_dump_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SpanEvent) GetName() string {
@@ -3107,7 +3349,7 @@ const file_dump_proto_rawDesc = "" +
 	"\x06number\"O\n" +
 	"\x05Child\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x122\n" +
-	"\x05value\x18\x02 \x01(\v2\x1c.otelcoredumpy.dump.v1.ValueR\x05value\"\xcc\x03\n" +
+	"\x05value\x18\x02 \x01(\v2\x1c.otelcoredumpy.dump.v1.ValueR\x05value\"\xa2\x05\n" +
 	"\tGoroutine\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x1b\n" +
 	"\tparent_id\x18\x02 \x01(\x03R\bparentId\x12\x16\n" +
@@ -3123,7 +3365,32 @@ const file_dump_proto_rawDesc = "" +
 	"\x06frames\x18\t \x03(\v2\x1c.otelcoredumpy.dump.v1.FrameR\x06frames\x127\n" +
 	"\x06values\x18\n" +
 	" \x03(\v2\x1f.otelcoredumpy.dump.v1.VariableR\x06values\x128\n" +
-	"\amissing\x18\v \x03(\v2\x1e.otelcoredumpy.dump.v1.MissingR\amissing\"\x9f\x02\n" +
+	"\amissing\x18\v \x03(\v2\x1e.otelcoredumpy.dump.v1.MissingR\amissing\x121\n" +
+	"\x05waits\x18\f \x03(\v2\x1b.otelcoredumpy.dump.v1.WaitR\x05waits\x12\x19\n" +
+	"\btrace_id\x18\r \x01(\fR\atraceId\x12\x17\n" +
+	"\aspan_id\x18\x0e \x01(\fR\x06spanId\x12\x16\n" +
+	"\x06system\x18\x0f \x01(\bR\x06system\x12\x16\n" +
+	"\x06locked\x18\x10 \x01(\bR\x06locked\x12=\n" +
+	"\x06others\x18\x11 \x03(\v2%.otelcoredumpy.dump.v1.GoroutineGroupR\x06others\"\x9e\x01\n" +
+	"\x04Wait\x12\x0e\n" +
+	"\x02op\x18\x01 \x01(\tR\x02op\x12\x12\n" +
+	"\x04addr\x18\x02 \x01(\x04R\x04addr\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12\x10\n" +
+	"\x03len\x18\x04 \x01(\x03R\x03len\x12\x10\n" +
+	"\x03cap\x18\x05 \x01(\x03R\x03cap\x12\x16\n" +
+	"\x06closed\x18\x06 \x01(\bR\x06closed\x12\x0e\n" +
+	"\x02fd\x18\a \x01(\x03R\x02fd\x12\x12\n" +
+	"\x04left\x18\b \x01(\x03R\x04left\"\xfa\x01\n" +
+	"\x0eGoroutineGroup\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x03R\x05count\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\x03R\x02id\x12\x16\n" +
+	"\x06status\x18\x03 \x01(\tR\x06status\x12\x1f\n" +
+	"\vwait_reason\x18\x04 \x01(\tR\n" +
+	"waitReason\x12/\n" +
+	"\x02at\x18\x05 \x01(\v2\x1f.otelcoredumpy.dump.v1.LocationR\x02at\x12>\n" +
+	"\n" +
+	"created_by\x18\x06 \x01(\v2\x1f.otelcoredumpy.dump.v1.LocationR\tcreatedBy\x12\x18\n" +
+	"\alongest\x18\a \x01(\x03R\alongest\"\x9f\x02\n" +
 	"\x05Frame\x12\x12\n" +
 	"\x04func\x18\x01 \x01(\tR\x04func\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\tR\x04file\x12\x12\n" +
@@ -3272,7 +3539,7 @@ func file_dump_proto_rawDescGZIP() []byte {
 }
 
 var file_dump_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_dump_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_dump_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_dump_proto_goTypes = []any{
 	(SectionKind)(0),              // 0: otelcoredumpy.dump.v1.SectionKind
 	(Kind)(0),                     // 1: otelcoredumpy.dump.v1.Kind
@@ -3305,20 +3572,22 @@ var file_dump_proto_goTypes = []any{
 	(*Value)(nil),                 // 28: otelcoredumpy.dump.v1.Value
 	(*Child)(nil),                 // 29: otelcoredumpy.dump.v1.Child
 	(*Goroutine)(nil),             // 30: otelcoredumpy.dump.v1.Goroutine
-	(*Frame)(nil),                 // 31: otelcoredumpy.dump.v1.Frame
-	(*Variable)(nil),              // 32: otelcoredumpy.dump.v1.Variable
-	(*PackageVar)(nil),            // 33: otelcoredumpy.dump.v1.PackageVar
-	(*Source)(nil),                // 34: otelcoredumpy.dump.v1.Source
-	(*SourceBlock)(nil),           // 35: otelcoredumpy.dump.v1.SourceBlock
-	(*Extra)(nil),                 // 36: otelcoredumpy.dump.v1.Extra
-	(*SpanEvent)(nil),             // 37: otelcoredumpy.dump.v1.SpanEvent
-	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
+	(*Wait)(nil),                  // 31: otelcoredumpy.dump.v1.Wait
+	(*GoroutineGroup)(nil),        // 32: otelcoredumpy.dump.v1.GoroutineGroup
+	(*Frame)(nil),                 // 33: otelcoredumpy.dump.v1.Frame
+	(*Variable)(nil),              // 34: otelcoredumpy.dump.v1.Variable
+	(*PackageVar)(nil),            // 35: otelcoredumpy.dump.v1.PackageVar
+	(*Source)(nil),                // 36: otelcoredumpy.dump.v1.Source
+	(*SourceBlock)(nil),           // 37: otelcoredumpy.dump.v1.SourceBlock
+	(*Extra)(nil),                 // 38: otelcoredumpy.dump.v1.Extra
+	(*SpanEvent)(nil),             // 39: otelcoredumpy.dump.v1.SpanEvent
+	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
 }
 var file_dump_proto_depIdxs = []int32{
 	7,  // 0: otelcoredumpy.dump.v1.Prelude.header:type_name -> otelcoredumpy.dump.v1.Header
 	6,  // 1: otelcoredumpy.dump.v1.Prelude.sections:type_name -> otelcoredumpy.dump.v1.SectionInfo
 	0,  // 2: otelcoredumpy.dump.v1.SectionInfo.kind:type_name -> otelcoredumpy.dump.v1.SectionKind
-	38, // 3: otelcoredumpy.dump.v1.Header.time:type_name -> google.protobuf.Timestamp
+	40, // 3: otelcoredumpy.dump.v1.Header.time:type_name -> google.protobuf.Timestamp
 	8,  // 4: otelcoredumpy.dump.v1.Header.reason:type_name -> otelcoredumpy.dump.v1.ErrorInfo
 	9,  // 5: otelcoredumpy.dump.v1.Header.resource:type_name -> otelcoredumpy.dump.v1.KeyValue
 	10, // 6: otelcoredumpy.dump.v1.Header.module:type_name -> otelcoredumpy.dump.v1.Module
@@ -3331,9 +3600,9 @@ var file_dump_proto_depIdxs = []int32{
 	25, // 13: otelcoredumpy.dump.v1.TypeSection.types:type_name -> otelcoredumpy.dump.v1.Type
 	27, // 14: otelcoredumpy.dump.v1.ObjectSection.objects:type_name -> otelcoredumpy.dump.v1.Object
 	30, // 15: otelcoredumpy.dump.v1.GoroutineSection.goroutines:type_name -> otelcoredumpy.dump.v1.Goroutine
-	34, // 16: otelcoredumpy.dump.v1.SourceSection.sources:type_name -> otelcoredumpy.dump.v1.Source
-	33, // 17: otelcoredumpy.dump.v1.PackageVarSection.vars:type_name -> otelcoredumpy.dump.v1.PackageVar
-	36, // 18: otelcoredumpy.dump.v1.ExtraSection.extras:type_name -> otelcoredumpy.dump.v1.Extra
+	36, // 16: otelcoredumpy.dump.v1.SourceSection.sources:type_name -> otelcoredumpy.dump.v1.Source
+	35, // 17: otelcoredumpy.dump.v1.PackageVarSection.vars:type_name -> otelcoredumpy.dump.v1.PackageVar
+	38, // 18: otelcoredumpy.dump.v1.ExtraSection.extras:type_name -> otelcoredumpy.dump.v1.Extra
 	24, // 19: otelcoredumpy.dump.v1.EndSection.ends:type_name -> otelcoredumpy.dump.v1.End
 	1,  // 20: otelcoredumpy.dump.v1.Type.kind:type_name -> otelcoredumpy.dump.v1.Kind
 	26, // 21: otelcoredumpy.dump.v1.Type.fields:type_name -> otelcoredumpy.dump.v1.Field
@@ -3344,31 +3613,35 @@ var file_dump_proto_depIdxs = []int32{
 	28, // 26: otelcoredumpy.dump.v1.Child.value:type_name -> otelcoredumpy.dump.v1.Value
 	12, // 27: otelcoredumpy.dump.v1.Goroutine.created_by:type_name -> otelcoredumpy.dump.v1.Location
 	9,  // 28: otelcoredumpy.dump.v1.Goroutine.labels:type_name -> otelcoredumpy.dump.v1.KeyValue
-	31, // 29: otelcoredumpy.dump.v1.Goroutine.frames:type_name -> otelcoredumpy.dump.v1.Frame
-	32, // 30: otelcoredumpy.dump.v1.Goroutine.values:type_name -> otelcoredumpy.dump.v1.Variable
+	33, // 29: otelcoredumpy.dump.v1.Goroutine.frames:type_name -> otelcoredumpy.dump.v1.Frame
+	34, // 30: otelcoredumpy.dump.v1.Goroutine.values:type_name -> otelcoredumpy.dump.v1.Variable
 	16, // 31: otelcoredumpy.dump.v1.Goroutine.missing:type_name -> otelcoredumpy.dump.v1.Missing
-	32, // 32: otelcoredumpy.dump.v1.Frame.vars:type_name -> otelcoredumpy.dump.v1.Variable
-	16, // 33: otelcoredumpy.dump.v1.Frame.missing:type_name -> otelcoredumpy.dump.v1.Missing
-	3,  // 34: otelcoredumpy.dump.v1.Variable.kind:type_name -> otelcoredumpy.dump.v1.VarKind
-	4,  // 35: otelcoredumpy.dump.v1.Variable.state:type_name -> otelcoredumpy.dump.v1.VarState
-	28, // 36: otelcoredumpy.dump.v1.Variable.value:type_name -> otelcoredumpy.dump.v1.Value
-	4,  // 37: otelcoredumpy.dump.v1.PackageVar.state:type_name -> otelcoredumpy.dump.v1.VarState
-	28, // 38: otelcoredumpy.dump.v1.PackageVar.value:type_name -> otelcoredumpy.dump.v1.Value
-	35, // 39: otelcoredumpy.dump.v1.Source.blocks:type_name -> otelcoredumpy.dump.v1.SourceBlock
-	38, // 40: otelcoredumpy.dump.v1.Extra.span_start:type_name -> google.protobuf.Timestamp
-	38, // 41: otelcoredumpy.dump.v1.Extra.span_end:type_name -> google.protobuf.Timestamp
-	9,  // 42: otelcoredumpy.dump.v1.Extra.span_attributes:type_name -> otelcoredumpy.dump.v1.KeyValue
-	37, // 43: otelcoredumpy.dump.v1.Extra.span_events:type_name -> otelcoredumpy.dump.v1.SpanEvent
-	38, // 44: otelcoredumpy.dump.v1.Extra.start_time:type_name -> google.protobuf.Timestamp
-	10, // 45: otelcoredumpy.dump.v1.Extra.modules:type_name -> otelcoredumpy.dump.v1.Module
-	9,  // 46: otelcoredumpy.dump.v1.Extra.settings:type_name -> otelcoredumpy.dump.v1.KeyValue
-	38, // 47: otelcoredumpy.dump.v1.SpanEvent.time:type_name -> google.protobuf.Timestamp
-	9,  // 48: otelcoredumpy.dump.v1.SpanEvent.attributes:type_name -> otelcoredumpy.dump.v1.KeyValue
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	31, // 32: otelcoredumpy.dump.v1.Goroutine.waits:type_name -> otelcoredumpy.dump.v1.Wait
+	32, // 33: otelcoredumpy.dump.v1.Goroutine.others:type_name -> otelcoredumpy.dump.v1.GoroutineGroup
+	12, // 34: otelcoredumpy.dump.v1.GoroutineGroup.at:type_name -> otelcoredumpy.dump.v1.Location
+	12, // 35: otelcoredumpy.dump.v1.GoroutineGroup.created_by:type_name -> otelcoredumpy.dump.v1.Location
+	34, // 36: otelcoredumpy.dump.v1.Frame.vars:type_name -> otelcoredumpy.dump.v1.Variable
+	16, // 37: otelcoredumpy.dump.v1.Frame.missing:type_name -> otelcoredumpy.dump.v1.Missing
+	3,  // 38: otelcoredumpy.dump.v1.Variable.kind:type_name -> otelcoredumpy.dump.v1.VarKind
+	4,  // 39: otelcoredumpy.dump.v1.Variable.state:type_name -> otelcoredumpy.dump.v1.VarState
+	28, // 40: otelcoredumpy.dump.v1.Variable.value:type_name -> otelcoredumpy.dump.v1.Value
+	4,  // 41: otelcoredumpy.dump.v1.PackageVar.state:type_name -> otelcoredumpy.dump.v1.VarState
+	28, // 42: otelcoredumpy.dump.v1.PackageVar.value:type_name -> otelcoredumpy.dump.v1.Value
+	37, // 43: otelcoredumpy.dump.v1.Source.blocks:type_name -> otelcoredumpy.dump.v1.SourceBlock
+	40, // 44: otelcoredumpy.dump.v1.Extra.span_start:type_name -> google.protobuf.Timestamp
+	40, // 45: otelcoredumpy.dump.v1.Extra.span_end:type_name -> google.protobuf.Timestamp
+	9,  // 46: otelcoredumpy.dump.v1.Extra.span_attributes:type_name -> otelcoredumpy.dump.v1.KeyValue
+	39, // 47: otelcoredumpy.dump.v1.Extra.span_events:type_name -> otelcoredumpy.dump.v1.SpanEvent
+	40, // 48: otelcoredumpy.dump.v1.Extra.start_time:type_name -> google.protobuf.Timestamp
+	10, // 49: otelcoredumpy.dump.v1.Extra.modules:type_name -> otelcoredumpy.dump.v1.Module
+	9,  // 50: otelcoredumpy.dump.v1.Extra.settings:type_name -> otelcoredumpy.dump.v1.KeyValue
+	40, // 51: otelcoredumpy.dump.v1.SpanEvent.time:type_name -> google.protobuf.Timestamp
+	9,  // 52: otelcoredumpy.dump.v1.SpanEvent.attributes:type_name -> otelcoredumpy.dump.v1.KeyValue
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_dump_proto_init() }
@@ -3386,7 +3659,7 @@ func file_dump_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dump_proto_rawDesc), len(file_dump_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   33,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

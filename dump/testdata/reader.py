@@ -106,7 +106,16 @@ MESSAGES = {
     "Goroutine": {
         1: ("id", "int"), 2: ("parent_id", "int"), 3: ("status", "string"), 4: ("wait_reason", "string"), 5: ("wait_since", "int"),
         6: ("failing", "bool"), 7: ("created_by", "Location"), 8: ("labels", ["KeyValue"]), 9: ("frames", ["Frame"]),
-        10: ("values", ["Variable"]), 11: ("missing", ["Missing"]),
+        10: ("values", ["Variable"]), 11: ("missing", ["Missing"]), 12: ("waits", ["Wait"]), 13: ("trace_id", "bytes"), 14: ("span_id", "bytes"),
+        15: ("system", "bool"), 16: ("locked", "bool"), 17: ("others", ["GoroutineGroup"]),
+    },
+    "Wait": {
+        1: ("op", "string"), 2: ("addr", "uint"), 3: ("type", "string"), 4: ("len", "int"), 5: ("cap", "int"), 6: ("closed", "bool"),
+        7: ("fd", "int"), 8: ("left", "int"),
+    },
+    "GoroutineGroup": {
+        1: ("count", "int"), 2: ("id", "int"), 3: ("status", "string"), 4: ("wait_reason", "string"), 5: ("at", "Location"),
+        6: ("created_by", "Location"), 7: ("longest", "int"),
     },
     "Frame": {
         1: ("func", "string"), 2: ("file", "string"), 3: ("line", "int"), 4: ("pc", "uint"), 5: ("cfa", "uint"), 6: ("func_line", "int"),

@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
@@ -54,6 +55,22 @@ type goroutineJSON struct {
 	Frames     []frameAll    `json:"frames"`
 	Values     []variableAll `json:"values"`
 	Missing    []missingJSON `json:"missing"`
+	Waits      []waitJSON    `json:"waits"`
+	TraceID    string        `json:"trace_id"`
+	SpanID     string        `json:"span_id"`
+	System     bool          `json:"system"`
+	Locked     bool          `json:"locked"`
+}
+
+type waitJSON struct {
+	Op     string `json:"op"`
+	Addr   string `json:"addr,omitempty"`
+	Type   string `json:"type,omitempty"`
+	Len    *int64 `json:"len,omitempty"`
+	Cap    *int64 `json:"cap,omitempty"`
+	Closed bool   `json:"closed,omitempty"`
+	FD     *int64 `json:"fd,omitempty"`
+	Left   int64  `json:"left_ns,omitempty"`
 }
 
 type pairJSON struct {
@@ -120,6 +137,13 @@ func (e *exporter) goroutine(g *dump.Goroutine) goroutineJSON {
 		ID: g.ID, ParentID: g.ParentID, Status: g.Status, WaitReason: g.WaitReason, WaitNanos: int64(g.WaitSince),
 		Failing: g.Failing, CreatedBy: newLocationJSON(g.CreatedBy), Labels: pairs(g.Labels),
 		Frames: make([]frameAll, 0, len(g.Frames)), Values: e.variables(g.Values), Missing: newMissingJSON(g.Missing),
+		Waits: newWaitsJSON(g.Waits), System: g.System, Locked: g.Locked,
+	}
+	if !g.TraceID.IsZero() {
+		j.TraceID = g.TraceID.String()
+	}
+	if !g.SpanID.IsZero() {
+		j.SpanID = g.SpanID.String()
 	}
 	for i := range g.Frames {
 		f := &g.Frames[i]
@@ -129,6 +153,22 @@ func (e *exporter) goroutine(g *dump.Goroutine) goroutineJSON {
 		})
 	}
 	return j
+}
+
+func newWaitsJSON(waits []dump.Wait) []waitJSON {
+	out := make([]waitJSON, 0, len(waits))
+	for i := range waits {
+		w := &waits[i]
+		j := waitJSON{Op: w.Op, Addr: hexAddr(w.Addr), Type: w.Type, Closed: w.Closed, Left: int64(w.Left)}
+		switch {
+		case strings.HasPrefix(w.Type, "chan "):
+			j.Len, j.Cap = &w.Len, &w.Cap
+		case w.Op == "read", w.Op == "write":
+			j.FD = &w.FD
+		}
+		out = append(out, j)
+	}
+	return out
 }
 
 func (e *exporter) variables(vars []dump.Variable) []variableAll {
