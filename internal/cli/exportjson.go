@@ -55,11 +55,11 @@ type goroutineJSON struct {
 	Frames     []frameAll    `json:"frames"`
 	Values     []variableAll `json:"values"`
 	Missing    []missingJSON `json:"missing"`
-	Waits      []waitJSON    `json:"waits"`
-	TraceID    string        `json:"trace_id"`
-	SpanID     string        `json:"span_id"`
-	System     bool          `json:"system"`
-	Locked     bool          `json:"locked"`
+	Waits      []waitJSON    `json:"waits,omitempty"`
+	TraceID    string        `json:"trace_id,omitempty"`
+	SpanID     string        `json:"span_id,omitempty"`
+	System     bool          `json:"system,omitempty"`
+	Locked     bool          `json:"locked,omitempty"`
 }
 
 type waitJSON struct {
