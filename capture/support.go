@@ -62,24 +62,25 @@ const (
 
 // Summary sets the value's description in one line, as its String method might have it. It is redacted like any text,
 // and cut at 1,024 bytes.
-func (d *Description) Summary(s string) { d.summary = strings.Clone(clip(s, maxSummary)) }
+func (d *Description) Summary(s string) {
+	d.summary = strings.Clone(clip(strings.ToValidUTF8(clip(s, maxSummary), "\uFFFD"), maxSummary))
+}
 
 // Child adds a named value that is part of v, or that v leads to. There may be 64
 // of Child and Text together; more are left out, and a last one says so.
-func (d *Description) Child(name string, v View) { d.add(describedChild{name: name, v: v}) }
+func (d *Description) Child(name string, v View) { d.add(name, "", v) }
 
 // Text adds a named text.
 func (d *Description) Text(name, text string) {
-	d.add(describedChild{name: name, text: strings.Clone(clip(text, maxSummary))})
+	d.add(name, text, View{})
 }
 
-func (d *Description) add(c describedChild) {
+func (d *Description) add(name, text string, v View) {
 	if len(d.kids) >= maxChildren {
 		d.full = true
 		return
 	}
-	c.name = strings.Clone(clip(c.name, 256))
-	d.kids = append(d.kids, c)
+	d.kids = append(d.kids, describedChild{name: strings.Clone(clip(name, 256)), text: strings.Clone(clip(text, maxSummary)), v: v})
 }
 
 func clip(s string, n int) string {

@@ -158,6 +158,13 @@ func describeContext(v View, d *Description) {
 		if c.end != "" {
 			break
 		}
+		if k := next.Kind(); k != dump.Interface && (c.foreign == "" || k != dump.Struct) {
+			if c.links == 1 {
+				return // it is not as this version knows it
+			}
+			c.end = "(not known)"
+			break
+		}
 		v = next
 	}
 	if c.links == 0 || c.links == 1 && c.end == "" {
