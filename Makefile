@@ -12,7 +12,7 @@ TESTFLAGS := -count=1 -timeout 40m
 
 .PHONY: test quick lint tools debian unit race cross bench generate proto fuzz clean vuln
 
-test: debian tools lint cross race benchcheck vuln
+test: debian tools lint cross race benchcheck strangers vuln
 
 quick: lint
 	$(GO) test -short $(TESTFLAGS) ./...
@@ -64,6 +64,11 @@ benchcheck:
 TORTURE_ROUNDS := 50
 torture:
 	COREDUMPY_TORTURE=$(TORTURE_ROUNDS) $(GO) test $(TESTFLAGS) -v -run Torture ./capture
+
+# Programs on other people's modules, which have a module of their own so that users never download these.
+.PHONY: strangers
+strangers:
+	cd test/strangers && $(GO) vet ./... && $(GO) test $(TESTFLAGS) ./...
 
 bench:
 	$(GO) test -run xxx -bench . -count 5 ./capture ./dump ./redact ./exporter .
