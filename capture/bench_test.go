@@ -84,3 +84,54 @@ func BenchmarkPanic(b *testing.B) {
 
 //go:noinline
 func failing(o *tree, n int) *tree { return o.Kids[n] }
+
+// timed is a record of types that have supports.
+type timed struct {
+	When time.Time
+	Wait time.Duration
+	Name string
+	Next *timed
+}
+
+// BenchmarkSupports is what descriptions cost: a graph of 100,000 objects of types that have no
+// support, and one of 20,000 with two values each that have, with and without supports.
+func BenchmarkSupports(b *testing.B) {
+	ts := make([]*timed, 20_000)
+	for i := range ts {
+		ts[i] = &timed{When: time.Unix(int64(i)*1000, int64(i)).In(time.Local), Wait: time.Duration(i), Name: fmt.Sprint("name ", i)}
+	}
+	for i := range ts {
+		ts[i].Next = ts[(i*7+1)%len(ts)]
+	}
+	for _, g := range []struct {
+		name string
+		v    any
+	}{{"none", graph(100_000)}, {"two-of-four", ts}} {
+		for _, with := range []bool{false, true} {
+			e := engine(b, func(c *capture.Config) {
+				c.MaxArrayValues, c.MaxObjects, c.MaxBytes, c.Goroutines = 200_000, 1_000_000, 1<<30, capture.ScopeNone
+			})
+			name := g.name + "/with"
+			if !with {
+				e.WithoutSupports()
+				name = g.name + "/without"
+			}
+			ev := capture.Event{Trigger: dump.TriggerManual, Watches: []capture.Watch{{Name: "graph", Value: g.v}}}
+			b.Run(name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					s, err := e.Snapshot(ev)
+					if err != nil {
+						b.Fatal(err)
+					}
+					n, err := s.Encode(context.Background(), io.Discard, &dump.Header{}, nil)
+					if err != nil {
+						b.Fatal(err)
+					}
+					s.Release()
+					b.ReportMetric(float64(n), "file-bytes")
+				}
+			})
+		}
+	}
+}

@@ -44,3 +44,10 @@ func (e *Engine) SpanOf(v any) (traceID [16]byte, spanID [8]byte, ok bool) {
 	})
 	return traceID, spanID, ok
 }
+
+// WithoutSupports has the engine describe no value. It must not have captured yet.
+func (e *Engine) WithoutSupports() {
+	secret := e.types.secret
+	e.types = newTypeTable(self{}, e.types.module, &e.layout, &e.info)
+	e.types.secret, e.types.supports = secret, nil
+}

@@ -201,7 +201,8 @@ func (l *loader) loadElements(n *node, x *Value, level int) {
 
 func (l *loader) loadStruct(n *node, x *Value, level int) {
 	n.len = int64(len(x.typ.Fields))
-	if level > l.cfg.MaxVariableRecurse {
+	// Inside of something else the words will do: who wants the fields prints the value itself.
+	if level > l.cfg.MaxVariableRecurse || level > 0 && x.v.Summary != "" {
 		n.unread = n.len > 0
 		n.text = Clean(x.v.Summary)
 		return
