@@ -82,6 +82,18 @@ type peekJSON struct {
 	Sealed  bool        `json:"sealed"`
 	Values  []varJSON   `json:"values"`
 	Frames  []frameJSON `json:"frames"`
+	Others  []otherJSON `json:"others,omitempty"`
+}
+
+// otherJSON is goroutines that do the same.
+type otherJSON struct {
+	Count      int           `json:"count"`
+	ID         int64         `json:"id"` // of one of them
+	Status     string        `json:"status"`
+	WaitReason string        `json:"wait_reason"`
+	At         *locationJSON `json:"at"`
+	CreatedBy  *locationJSON `json:"created_by"`
+	Longest    int64         `json:"longest_ns"`
 }
 
 type frameJSON struct {
@@ -261,6 +273,12 @@ func (p *peeked) json(f *peekFlags) peekJSON {
 		return j
 	}
 	j.Missing = append(j.Missing, newMissingJSON(home.Goroutine().Missing)...)
+	for _, o := range home.Goroutine().Others {
+		j.Others = append(j.Others, otherJSON{
+			Count: o.Count, ID: o.ID, Status: o.Status, WaitReason: o.WaitReason, At: newLocationJSON(o.At), CreatedBy: newLocationJSON(o.CreatedBy),
+			Longest: int64(o.Longest),
+		})
+	}
 	j.Values = p.varsJSON(home.Watches(), home.Goroutine().Values)
 	for i, frame := range home.Frames() {
 		if i < home.FrameIndex() && !f.allFrames {

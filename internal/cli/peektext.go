@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
@@ -31,6 +32,7 @@ func (p *peeked) print(std *stdio, f *peekFlags) error {
 	w.values()
 	if !w.p.sealed {
 		w.frames()
+		w.others()
 	}
 	w.unread()
 	w.missing()
@@ -87,7 +89,11 @@ func (w *peekPrinter) facts() {
 	w.fact("time", timeText(h.Time, w.std.local)+" ("+ageText(w.std.now().Sub(h.Time))+" ago)")
 	w.fact("service", orNone(h.Service))
 	if h.TraceID.IsZero() {
-		w.fact("trace", "none")
+		if g := w.p.session.Home().Goroutine(); g != nil && !g.TraceID.IsZero() {
+			w.fact("trace", g.TraceID.String()+", in the goroutine's context")
+		} else {
+			w.fact("trace", "none")
+		}
 	} else {
 		w.fact("trace", h.TraceID.String())
 		w.fact("span", strings.TrimSpace(idText(h.SpanID)+" "+h.SpanName))
@@ -192,6 +198,50 @@ func (w *peekPrinter) frames() {
 		w.frame(i, i == home.FrameIndex(), f, sc.Variables())
 	}
 	skipped()
+}
+
+// mostOthers is how many groups of goroutines are printed.
+const mostOthers = 8
+
+// others prints what the goroutines besides the failing one do.
+func (w *peekPrinter) others() {
+	g := w.p.session.Home().Goroutine()
+	if g == nil || len(g.Others) == 0 {
+		return
+	}
+	w.line("")
+	w.line("%s", w.s.bold("other goroutines"))
+	left, runtimes, shown := w.h.Counts.Goroutines-1, 0, 0
+	for i := range g.Others {
+		o := &g.Others[i]
+		if strings.HasPrefix(o.At.Func, "runtime.") && !w.f.verbose {
+			runtimes += o.Count
+			left -= o.Count
+			continue
+		}
+		if shown++; shown > mostOthers && !w.f.verbose {
+			continue
+		}
+		left -= o.Count
+		state := clean(o.Status)
+		if o.WaitReason != "" {
+			state = clean(o.WaitReason)
+		}
+		if o.Longest > 0 {
+			state += " " + o.Longest.Round(time.Millisecond).String()
+		}
+		at := "no frames"
+		if o.At.Func != "" {
+			at = w.s.cyan(clean(o.At.Func)) + " " + w.s.dim(clean(fileLine(o.At.File, o.At.Line)))
+		}
+		w.line("  %5d × %s [%s]", o.Count, at, state)
+	}
+	if runtimes > 0 {
+		w.line("  %s", w.s.dim(fmt.Sprintf("%5d inside of the runtime", runtimes)))
+	}
+	if left > 0 {
+		w.line("  %s", w.s.dim(fmt.Sprintf("%5d more in other places", left)))
+	}
 }
 
 func (w *peekPrinter) frame(i int, failing bool, f *dump.Frame, vars []debugger.Variable) {

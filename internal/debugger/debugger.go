@@ -42,11 +42,13 @@ type Session struct {
 	frame   int
 
 	mu    sync.Mutex
-	types *typeIndex        // made when a type is first looked up by name
-	list  []GoroutineInfo   // made by the first Goroutines
-	funcs map[string]Source // made by the first location by function name
-	large []*object         // the last ones that were large
-	vars  *packageVarIndex  // made when a package variable is first looked for
+	types *typeIndex      // made when a type is first looked up by name
+	list  []GoroutineInfo // made by the first Goroutines
+	// waiters are the goroutines that wait for something, by its address; made by the first Waiters.
+	waiters map[uint64][]int64
+	funcs   map[string]Source // made by the first location by function name
+	large   []*object         // the last ones that were large
+	vars    *packageVarIndex  // made when a package variable is first looked for
 }
 
 // Source is a place in a source file.

@@ -29,6 +29,12 @@ type GoroutineInfo struct {
 	Go         Place // the go statement that started it
 	Start      Place // the outermost frame, without runtime.goexit
 	Frames     int
+	Waits      []dump.Wait // what it waits for
+	TraceID    dump.TraceID
+	SpanID     dump.SpanID
+	System     bool   // the runtime's own
+	Locked     bool   // to its thread
+	Stack      uint64 // the same for goroutines that do the same
 }
 
 // Goroutines lists the goroutines by ID. The list is made once; it reads all of
@@ -75,6 +81,7 @@ func (s *Session) describe(g *dump.Goroutine) GoroutineInfo {
 	info := GoroutineInfo{
 		ID: g.ID, Status: Clean(g.Status), WaitReason: Clean(g.WaitReason), WaitSince: g.WaitSince,
 		Failing: g.Failing, Labels: g.Labels, Frames: len(g.Frames),
+		Waits: g.Waits, TraceID: g.TraceID, SpanID: g.SpanID, System: g.System, Locked: g.Locked, Stack: stackOf(g),
 		Go: Place{Func: Clean(g.CreatedBy.Func), Source: Source{g.CreatedBy.File, g.CreatedBy.Line}},
 	}
 	if len(g.Frames) > 0 {

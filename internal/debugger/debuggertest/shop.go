@@ -154,6 +154,8 @@ func Shop() *Builder {
 		},
 		{
 			ID: 1, Status: "waiting", WaitReason: "chan receive", WaitSince: 3 * time.Second,
+			Waits: []dump.Wait{{Op: "receive", Addr: 0x77000, Type: "chan int", Len: 0, Cap: 4}}, Locked: true,
+			TraceID: dump.TraceID{15: 7}, SpanID: dump.SpanID{7: 9},
 			Frames: []dump.Frame{
 				{Func: "runtime.gopark", File: "/usr/local/go/src/runtime/proc.go", Line: 463, PC: 0x484b11},
 				{Func: "runtime.chanrecv1", File: "/usr/local/go/src/runtime/chan.go", Line: 509, PC: 0x416b50},
@@ -166,7 +168,7 @@ func Shop() *Builder {
 			},
 		},
 		{
-			ID: 7, ParentID: 1, Status: "waiting", WaitReason: "GC worker (idle)",
+			ID: 7, ParentID: 1, Status: "waiting", WaitReason: "GC worker (idle)", System: true,
 			CreatedBy: dump.Location{Func: "runtime.gcBgMarkStartWorkers", File: "/usr/local/go/src/runtime/mgc.go", Line: 1373},
 			Frames: []dump.Frame{
 				{Func: "runtime.gopark", File: "/usr/local/go/src/runtime/proc.go", Line: 463, PC: 0x484b11},
