@@ -56,7 +56,8 @@ type Config struct {
 	MaxMapEntries int
 	// MaxObjects is how many objects are kept. Default 200,000.
 	MaxObjects int
-	// MaxBytes is how many bytes of the process's memory are kept. Default 32 MiB.
+	// MaxBytes is how many bytes of the process's memory are kept of what the failing goroutine leads to.
+	// The other goroutines have half as much for their stacks, and again for what they lead to. Default 32 MiB.
 	MaxBytes int64
 	// MaxPending is how many bytes the snapshots hold together that are not
 	// encoded yet, about; what is taken beyond that is smaller, and at last fails.
