@@ -22,6 +22,7 @@ type flow struct {
 	next   [][]int32
 	slots  []int32 // the frame's places, by their offset from the CFA, ascending
 	beyond int32   // slots of the frame below this offset do not survive a call
+	defers bool    // it has deferred calls
 	seeds  []int32 // instructions that control reaches in ways that are not in next
 }
 
@@ -30,6 +31,10 @@ const firstSlot = 32
 
 // maxPlaces is how many places are followed; a function has seldom more than some dozens.
 const maxPlaces = 256
+
+// clean stands in a set of places for: nothing else has been stored to where the location
+// list has the value, as long as it has.
+const clean = maxPlaces - 1
 
 // maxFlowCode is how much code a function may have to be followed.
 const maxFlowCode = 128 << 10
@@ -41,7 +46,7 @@ func (p *places) has(i int) bool    { return p[i/64]&(1<<(i%64)) != 0 }
 func (p *places) add(i int)         { p[i/64] |= 1 << (i % 64) }
 func (p *places) remove(i int)      { p[i/64] &^= 1 << (i % 64) }
 func (p *places) meet(o *places)    { *p = places{p[0] & o[0], p[1] & o[1], p[2] & o[2], p[3] & o[3]} }
-func (p *places) empty() bool       { return *p == places{} }
+func (p *places) empty() bool       { return p[0]|p[1]|p[2]|p[3]&^(1<<63) == 0 }
 func (p *places) killRegs(m uint32) { p[0] &^= uint64(m) }
 
 // flowOf returns the function's flow, nil if its code is not understood.
@@ -94,6 +99,7 @@ func (l *locator) makeFlow(f *function, code []byte) *flow {
 				// After a recovered panic the runtime continues here.
 				fl.seeds = append(fl.seeds, int32(i))
 				fl.block[i] = true
+				fl.defers = true
 			}
 			goesOn = !neverReturns(name)
 			fl.block[i+1] = fl.block[i+1] || !goesOn
@@ -298,8 +304,8 @@ func (l *locator) findSlots(fl *flow) {
 		}
 	}
 	slices.Sort(fl.slots)
-	if len(fl.slots) > maxPlaces-firstSlot {
-		fl.slots = fl.slots[len(fl.slots)-(maxPlaces-firstSlot):]
+	if most := clean - firstSlot; len(fl.slots) > most {
+		fl.slots = fl.slots[len(fl.slots)-most:]
 	}
 }
 
@@ -390,7 +396,7 @@ func (fl *flow) follow(vals []tracked, covers []cover, target int32) (found []pl
 		copy(state, in[int(at[b]-1)*w:][:w])
 		for i := b; ; i++ {
 			fl.apply(state, covers, i)
-			fl.transfer(state, vals, i)
+			fl.transfer(state, vals, covers, i)
 			if fl.ends(i) {
 				for _, t := range fl.next[i] {
 					reach(t, state)
@@ -411,7 +417,9 @@ func (fl *flow) follow(vals []tracked, covers []cover, target int32) (found []pl
 			if i == target {
 				found = slices.Clone(state)
 			}
-			fl.transfer(state, vals, i)
+			if fl.transfer(state, vals, covers, i) {
+				changes++
+			}
 			if fl.ends(i) {
 				break
 			}
@@ -454,6 +462,7 @@ func (fl *flow) apply(state []places, covers []cover, i int32) (fresh bool) {
 			case !state[k].has(p):
 				state[k] = places{}
 				state[k].add(p)
+				state[k].add(clean)
 				fresh = true
 			}
 		}
@@ -469,11 +478,24 @@ func (fl *flow) apply(state []places, covers []cover, i int32) (fresh bool) {
 	return false
 }
 
-// transfer is what instruction i does to the places.
-func (fl *flow) transfer(state []places, vals []tracked, i int32) {
+// transfer is what instruction i does to the places. It reports whether it stores something
+// else to where the location list goes on to have the value: the compiler shares slots
+// among values, and does not tell.
+func (fl *flow) transfer(state []places, vals []tracked, covers []cover, i int32) (shared bool) {
 	in := &fl.insns[i]
 	if in.kill == 0 && in.store == 0 {
-		return
+		return false
+	}
+	var here *cover
+	if in.store != 0 && !in.rmw {
+		for c := range covers {
+			if cv := &covers[c]; in.off >= cv.low && in.off < cv.high {
+				if cv.any == 0 && in.off+uint32(in.n) < cv.high {
+					here = cv
+				}
+				break
+			}
+		}
 	}
 	from, to := -1, -1
 	if in.width != 0 {
@@ -495,6 +517,10 @@ func (fl *flow) transfer(state []places, vals []tracked, i int32) {
 			continue
 		}
 		n := vals[k].size
+		home := -1
+		if here != nil && here.at[k] >= firstSlot && s.has(here.at[k]) {
+			home = here.at[k]
+		}
 		copies := from >= 0 && to >= 0 && in.width >= n && s.has(from)
 		s.killRegs(in.kill)
 		if in.store != 0 {
@@ -512,7 +538,13 @@ func (fl *flow) transfer(state []places, vals []tracked, i int32) {
 		if copies {
 			s.add(to)
 		}
+		if home >= 0 && !s.has(home) {
+			*s = places{}
+			s.add(home)
+			shared = true
+		}
 	}
+	return shared
 }
 
 // insnAt returns the instruction that the DWARF address pc is in, -1 if none.

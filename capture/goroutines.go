@@ -26,6 +26,7 @@ type parked struct {
 	until      int64 // … when its sleep ends; 0: it does not sleep
 	stack      region
 	waits      []waitOn
+	xregs      []byte // its registers of SSE while it is preempted, nil if it is not
 	why        string // why there is no stack
 	missing    []dump.Missing
 	torn       bool
@@ -197,6 +198,12 @@ func (c *copier) copy(gp uint64) (_ *parked, moved bool) {
 		p.why = "its stack could not be read"
 		return p, false
 	}
+	var xregs []byte
+	if at := word(g, int(l.gXRegs)); at != 0 && xRegsBytes != 0 {
+		if x := c.arena.alloc(xRegsBytes); c.mem.ReadAt(x, at) == nil {
+			xregs = x
+		}
+	}
 	asleep := p.status == gWaiting || p.status == gLeaked
 	if asleep {
 		if !c.readWaits(p, word(g, int(l.gWaiting))) {
@@ -217,7 +224,7 @@ func (c *copier) copy(gp uint64) (_ *parked, moved bool) {
 	seq, err := c.small.bytes(gp+l.gTrackingSeq, 1)
 	same := func(off uint64, n int) bool { return string(g[off:off+uint64(n)]) == string(again[off:off+uint64(n)]) }
 	if err != nil || seq[0] != g[l.gTrackingSeq] || le.Uint32(g[l.gStatus:])&^gScan != le.Uint32(again[l.gStatus:])&^gScan ||
-		!same(l.gID, 8) || !same(l.gStack, 16) || !same(l.gSched, 48) || !same(l.gSyscallSP, 16) || !same(l.gWaiting, 8) || !same(l.gM, 8) {
+		!same(l.gID, 8) || !same(l.gStack, 16) || !same(l.gSched, 48) || !same(l.gSyscallSP, 16) || !same(l.gWaiting, 8) || !same(l.gXRegs, 8) || !same(l.gM, 8) {
 		c.arena.reset(free)
 		return c.ran(p)
 	}
@@ -227,7 +234,7 @@ func (c *copier) copy(gp uint64) (_ *parked, moved bool) {
 		c.arena.reset(free)
 		return c.ran(p)
 	}
-	p.stack, p.seq = region{p.sp, b}, seq[0]
+	p.stack, p.seq, p.xregs = region{p.sp, b}, seq[0], xregs
 	return p, false
 }
 

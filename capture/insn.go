@@ -19,6 +19,7 @@ type insn struct {
 	mem    int32
 	load   bool
 	store  uint8 // bytes that it writes at mem, 0: none
+	rmw    bool  // what it writes is made of what was there
 	wild   bool  // it writes to the frame, nobody knows where
 	spMove int32 // what it adds to the stack pointer
 	lea    bool  // it takes the address of memory at mem

@@ -210,6 +210,12 @@ func (d *insnDecoder) writes(n uint8, sse bool) {
 	}
 }
 
+// modifies is writes of what is made of the operand itself.
+func (d *insnDecoder) modifies(n uint8) {
+	d.writes(n, false)
+	d.in.rmw = true
+}
+
 // copyTo is a move of n bytes from a register to the ModRM operand.
 func (d *insnDecoder) copyTo(from int8, n uint8, sse bool) {
 	d.writes(n, sse)
@@ -260,10 +266,7 @@ func (d *insnDecoder) oneByte(op byte) {
 				if op&1 != 0 {
 					n = d.width()
 				}
-				d.writes(n, false)
-				if d.o.direct && d.o.rm == 4 && op&1 != 0 {
-					d.bad = true
-				}
+				d.modifies(n)
 			}
 		case 2, 3:
 			d.modrm()
@@ -332,9 +335,9 @@ func (d *insnDecoder) oneByte(op byte) {
 			}
 			d.in.spMove = int32(v)
 		case op == 0x80:
-			d.writes(1, false)
+			d.modifies(1)
 		default:
-			d.writes(d.width(), false)
+			d.modifies(d.width())
 		}
 	case op == 0x84, op == 0x85: // TEST
 		d.modrm()
@@ -429,7 +432,7 @@ func (d *insnDecoder) oneByte(op byte) {
 		if op&1 != 0 {
 			n = d.width()
 		}
-		d.writes(n, false)
+		d.modifies(n)
 	case op == 0xc2:
 		d.imm(2)
 		d.in.kind = insnReturn
@@ -479,19 +482,19 @@ func (d *insnDecoder) oneByte(op byte) {
 				d.immZ()
 			}
 		case 2, 3:
-			d.writes(n, false)
+			d.modifies(n)
 		default:
 			d.in.kill |= 1<<ax | 1<<dx
 		}
 	case op == 0xf5, op == 0xf8, op == 0xf9, op == 0xfa, op == 0xfb, op == 0xfc, op == 0xfd: // flags
 	case op == 0xfe:
 		d.modrm()
-		d.writes(1, false)
+		d.modifies(1)
 	case op == 0xff:
 		d.modrm()
 		switch d.o.reg & 7 {
 		case 0, 1:
-			d.writes(d.width(), false)
+			d.modifies(d.width())
 		case 2:
 			d.in.kind = insnCall
 			d.in.kill = allRegs &^ (1 << regRSP)

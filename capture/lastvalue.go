@@ -101,6 +101,61 @@ func (l *locator) follow(f *frame, v *variable, line int, r *root) {
 	*r = c
 }
 
+// shared reports whether the slots in which the debug info has the variable may hold
+// something else by now. known is false if that cannot be told.
+func (l *locator) shared(f *frame, v *variable, t *typ) (shared, known bool) {
+	fl := l.flowOf(f.fn)
+	if fl == nil {
+		return false, false
+	}
+	at := fl.insnAt(f.lookup() - l.di.bias)
+	if at < 0 || uint64(fl.cfa[at]) != f.cfa-f.sp {
+		return false, false
+	}
+	lp := l.lastPlacesOf(fl, v, t, at)
+	if lp == nil {
+		return false, false
+	}
+	for i := range lp.parts {
+		if p := &lp.parts[i]; p.placed && !p.places.has(clean) {
+			return true, true
+		}
+	}
+	return false, true
+}
+
+// inMemory reports whether a variable that a bare location places in the frame lies
+// there whole, because it is one that the compiler keeps in memory: one whose address is
+// taken, or a result of a function with deferred calls (cmd/compile/internal/ssagen, canSSAName).
+// Otherwise it may be the one part of it that is left.
+func (l *locator) inMemory(f *frame, v *variable, p piece) bool {
+	if p.kind != pieceMemory {
+		return false
+	}
+	fl := l.flowOf(f.fn)
+	if fl == nil {
+		return false
+	}
+	same := true
+	l.di.locations(f.fn.unit, v.list, func(expr []byte, _, _ uint64) bool {
+		ps, ok := locate(expr, f.cfa, l.di.bias, nil)
+		same = same && ok && len(ps) == 1 && ps[0] == p
+		return same
+	})
+	if !same {
+		return false
+	}
+	if v.kind == dump.VarResult && fl.defers {
+		return true
+	}
+	for i := range fl.insns {
+		if in := &fl.insns[i]; in.lea && fl.cfa[i] != 0 && f.cfa+uint64(int64(in.mem-fl.cfa[i])) == p.value {
+			return true
+		}
+	}
+	return false
+}
+
 // credible reports whether what a variable that is not live points to is surely
 // there.
 func (l *locator) credible(r *root) bool {

@@ -12,12 +12,12 @@ import (
 // fails first when a Go release moves something.
 type layout struct {
 	// runtime.g, runtime.m, runtime.gobuf (runtime/runtime2.go)
-	gStack, gPanic, gM, gSched, gSyscallSP, gSyscallPC, gSyscallBP uint64
-	gStatus, gID, gWaitReason, gSig, gSigPC                        uint64
-	gParentID, gGoPC, gStartPC, gLabels                            uint64
-	gWaitSince, gTrackingSeq, gLockedM, gWaiting, gSleepWhen       uint64
-	mGsignal, mP, mOldP, mSyscallTick                              uint64
-	bufSP, bufPC, bufBP                                            uint64
+	gStack, gPanic, gM, gSched, gSyscallSP, gSyscallPC, gSyscallBP   uint64
+	gStatus, gID, gWaitReason, gSig, gSigPC                          uint64
+	gParentID, gGoPC, gStartPC, gLabels                              uint64
+	gWaitSince, gTrackingSeq, gLockedM, gWaiting, gSleepWhen, gXRegs uint64
+	mGsignal, mP, mOldP, mSyscallTick                                uint64
+	bufSP, bufPC, bufBP                                              uint64
 	// runtime._panic (runtime/runtime2.go)
 	pArg, pLink, pRecovered, pGoexit uint64
 	// runtime.hchan (runtime/chan.go)
@@ -45,7 +45,7 @@ var go126 = layout{
 	gStack: 0, gPanic: 32, gM: 48, gSched: 56, gSyscallSP: 104, gSyscallPC: 112, gSyscallBP: 120,
 	gStatus: 144, gID: 152, gWaitReason: 176, gSig: 224, gSigPC: 272,
 	gParentID: 280, gGoPC: 288, gStartPC: 304, gLabels: 352,
-	gWaitSince: 168, gTrackingSeq: 191, gLockedM: 208, gWaiting: 320, gSleepWhen: 368,
+	gWaitSince: 168, gTrackingSeq: 191, gLockedM: 208, gWaiting: 320, gSleepWhen: 368, gXRegs: 400,
 	mGsignal: 72, mP: 208, mOldP: 224, mSyscallTick: 788,
 	bufSP: 0, bufPC: 8, bufBP: 40,
 	pArg: 0, pLink: 16, pRecovered: 88, pGoexit: 90,
@@ -86,6 +86,7 @@ func (l *layout) fields() []layoutField {
 		{"runtime.g", "gopc", &l.gGoPC},
 		{"runtime.g", "startpc", &l.gStartPC},
 		{"runtime.g", "labels", &l.gLabels},
+		{"runtime.g", "xRegs", &l.gXRegs},
 		{"runtime.g", "waitsince", &l.gWaitSince},
 		{"runtime.g", "trackingSeq", &l.gTrackingSeq},
 		{"runtime.g", "lockedm", &l.gLockedM},

@@ -174,7 +174,7 @@ func (l *locator) read(f *frame, v *variable, r *root, pl *placed) {
 		// The compiler writes a piece only when a variable has more than one part
 		// left. A bare location of something that has several parts (a slice, a string)
 		// is that of the one that is left, and nothing says which.
-		if list && f.fn.unit.optimized && manyParts(r.t) {
+		if list && f.fn.unit.optimized && manyParts(r.t) && !l.inMemory(f, v, pieces[0]) {
 			r.reason, r.detail = dump.OptimizedOut, "only a part of it is kept"
 			return
 		}
@@ -269,7 +269,7 @@ func (l *locator) read(f *frame, v *variable, r *root, pl *placed) {
 			r.state = dump.VarDead
 		}
 	}
-	if list && f.fn.unit.optimized && (pl.once(overKnown, func() bool { return l.overwritten(f, v, pieces, r.t.size, low, high) }) || l.targetOverwritten(f, r, low, high)) {
+	if list && f.fn.unit.optimized && (pl.once(overKnown, func() bool { return l.overwritten(f, v, r.t, pieces, low, high) }) || l.targetOverwritten(f, r, low, high)) {
 		r.state = dump.VarDead
 	}
 	if missing != dump.Whole {
@@ -310,6 +310,9 @@ func (f *frame) before(pieces []piece, size uint64) bool {
 func (l *locator) dead(f *frame, t *typ, pieces []piece, recovered bool) bool {
 	if t.resolve(); len(t.slots) == 0 {
 		return false
+	}
+	if recovered && f.inner != nil && f.inner.fn != nil && f.inner.fn.name == asyncPreempt {
+		return false // the collector takes what is there for pointers as long as it stands there
 	}
 	if f.exact || recovered {
 		return true
@@ -373,7 +376,19 @@ func (l *locator) intact(r *root) bool {
 // high), still has the variable there: the compiler shares spill slots among
 // values, and does not tell. A store from a register that the variable itself is in at other
 // times counts as one of its own.
-func (l *locator) overwritten(f *frame, v *variable, pieces []piece, size, low, high uint64) bool {
+func (l *locator) overwritten(f *frame, v *variable, t *typ, pieces []piece, low, high uint64) bool {
+	size := t.size
+	if !l.storedTo(f, v, pieces, size, low, high) {
+		return false
+	}
+	// Looked at more closely: where does what is stored come from, and does it come here?
+	if shared, known := l.shared(f, v, t); known {
+		return shared
+	}
+	return true
+}
+
+func (l *locator) storedTo(f *frame, v *variable, pieces []piece, size, low, high uint64) bool {
 	stores := l.di.storesOf(l.mem, f.fn)
 	var off uint64 // of the piece in the variable
 	var own map[[2]uint64]bool

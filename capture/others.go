@@ -134,6 +134,7 @@ func (o *others) unwind(p *parked) (frames []frame, truncated bool) {
 	}
 	frames, truncated = u.unwind(p.pc, p.sp, exact)
 	u.buf = frames
+	recoverPreempted(frames, &p.stack, p.xregs)
 	return frames, truncated
 }
 

@@ -22,7 +22,11 @@ const (
 // the fault that made goroutine g panic. The signal handler has changed two of
 // them: rip, to the entry of runtime.sigpanic0, and rsp, to push the faulting pc
 // (runtime.(*sigctxt).preparePanic); rsp is put back. g is in R14 in all Go code.
-func faultRegisters(signalStack []byte, sigpanic0, g uint64) *registers {
+//
+// The registers of SSE lie where the context says, on the same stack (struct
+// _fpstate_64, in the FXSAVE format of Intel's SDM, volume 1, 10.5.1). base is where the copy
+// was made from.
+func faultRegisters(signalStack []byte, base, sigpanic0, g uint64) *registers {
 	if sigpanic0 == 0 {
 		return nil
 	}
@@ -38,9 +42,60 @@ func faultRegisters(signalStack []byte, sigpanic0, g uint64) *registers {
 			continue
 		}
 		r.val[regRSP] += 8
+		const afterIP = 7 * 8 // fpstate, behind flags, segments, err, trapno, oldmask, cr2
+		if off+afterIP+8 <= len(signalStack) {
+			fp := word(signalStack, off+afterIP) - base
+			if n := uint64(len(signalStack)); fp > uint64(off) && fp < n && n-fp >= 512 {
+				r.setSSE(signalStack[fp+160:], 16)
+			}
+		}
 		return &r
 	}
 	return nil
+}
+
+// setSSE sets the low halves of the sixteen registers of SSE, which lie stride bytes apart.
+func (r *registers) setSSE(b []byte, stride int) {
+	for i := range 16 {
+		r.set(17+i, word(b, i*stride))
+	}
+}
+
+// preemptRegisters are the registers that runtime.asyncPreempt stores at its stack pointer, in
+// order (runtime/preempt_amd64.s, Go 1.26). It has pushed BP before, and the flags.
+var preemptRegisters = [...]int{0, 2, 1, 3, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15}
+
+// xRegsBytes is how much of a runtime.xRegs is read: sixteen registers at intervals of
+// xRegsStride, the size of the widest that there are.
+const (
+	xRegsStride = 64
+	xRegsBytes  = 16 * xRegsStride
+)
+
+// recoverPreempted sets the registers of a goroutine that was preempted where it just was.
+// xregs is a copy of the goroutine's runtime.xRegs, nil if it could not be read.
+func recoverPreempted(frames []frame, stack *region, xregs []byte) {
+	for i := 0; i+1 < len(frames); i++ {
+		f, caller := &frames[i], &frames[i+1]
+		if f.fn == nil || f.fn.name != asyncPreempt {
+			continue
+		}
+		size := uint64(8 * len(preemptRegisters))
+		if f.cfa-f.sp != size+24 || !stack.contains(f.sp, int(size+24)) {
+			return
+		}
+		var r registers
+		for k, n := range preemptRegisters {
+			r.set(n, word(stack.data, int(f.sp-stack.lo)+8*k))
+		}
+		r.set(regRBP, word(stack.data, int(f.cfa-16-stack.lo)))
+		r.set(regRSP, f.cfa)
+		if len(xregs) == xRegsBytes {
+			r.setSSE(xregs, xRegsStride)
+		}
+		caller.regs = &r
+		return
+	}
 }
 
 // boundsRegisters are the offsets, from the stack pointer of

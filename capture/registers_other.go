@@ -4,8 +4,13 @@ package capture
 
 // Registers are recovered on amd64 only so far; see docs/limits.md.
 
-const gsignalBytes = 0
+const (
+	gsignalBytes = 0
+	xRegsBytes   = 0
+)
 
-func faultRegisters([]byte, uint64, uint64) *registers { return nil }
+func faultRegisters([]byte, uint64, uint64, uint64) *registers { return nil }
+
+func recoverPreempted([]frame, *region, []byte) {}
 
 func recoverRegisters([]frame, *region, *registers, uint64, func(old, now uint64) bool) {}

@@ -26,7 +26,8 @@ type Snapshot struct {
 	hi      uint64
 	startPC uint64 // where copyStack was called from
 	startSP uint64
-	gsignal []byte
+	gsignal []byte // copy of the end of the thread's signal stack, from gsigLo on
+	gsigLo  uint64
 	lo      uint64 // where the goroutine's stack begins
 	g       uint64
 	sigPC   uint64
@@ -244,7 +245,7 @@ func (s *Snapshot) copyOwn() {
 		}
 		b := s.reads.alloc(gsignalBytes)
 		if (self{}).ReadAt(b, top-gsignalBytes) == nil {
-			s.gsignal = b
+			s.gsignal, s.gsigLo = b, top-gsignalBytes
 		}
 	})
 }
@@ -340,7 +341,7 @@ func (s *Snapshot) locate(di *debugInfo, end deadline) {
 		s.symbolize()
 		return
 	}
-	recoverRegisters(frames, &s.stack, faultRegisters(s.gsignal, s.e.symbols.Load().sigpanic0, s.g), s.sigPC, s.mayHaveMoved)
+	recoverRegisters(frames, &s.stack, faultRegisters(s.gsignal, s.gsigLo, s.e.symbols.Load().sigpanic0, s.g), s.sigPC, s.mayHaveMoved)
 	if truncated {
 		last := frames[len(frames)-1].innermost().name
 		s.missing = append(s.missing, dump.Missing{What: "outer frames", Why: "the stack could not be followed beyond " + last, Hint: "capture.max_frames bounds the frames; code that was not compiled by Go, and plugins, end a stack"})

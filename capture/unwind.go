@@ -198,10 +198,13 @@ func argBytes(pc uint64) uint64 {
 	return uint64(max(n, 0))
 }
 
+// asyncPreempt is what a goroutine calls that is preempted where it just is.
+const asyncPreempt = "runtime.asyncPreempt"
+
 // isInjected reports whether the runtime makes a function look called at an
 // instruction that is no call (isInjectedCall in runtime/traceback.go).
 func isInjected(name string) bool {
-	return name == "runtime.sigpanic" || name == "runtime.asyncPreempt" || name == "runtime.debugCallV2"
+	return name == "runtime.sigpanic" || name == asyncPreempt || name == "runtime.debugCallV2"
 }
 
 // atEntry reports whether a pc is a function's first instruction: a goroutine that
