@@ -237,7 +237,7 @@ func (l *locator) findSlots(fl *flow) {
 	set := map[int32]bool{}
 	type span struct{ low, high int64 }
 	var fixed []span
-	fl.beyond = 1 << 30
+	fl.beyond = 0 // those of the arguments are in the caller's frame
 	var scan func(s *scope)
 	scan = func(s *scope) {
 		for i := range s.vars {

@@ -124,6 +124,47 @@ func (l *locator) shared(f *frame, v *variable, t *typ) (shared, known bool) {
 	return false, true
 }
 
+// stale reports whether a variable's slot may hold a value from before an
+// assignment. In race builds, where nearly all is spilled, the compiler's debug info keeps a variable in
+// the slot of the value that it was made from (h := seed) while it goes on in a register.
+func (l *locator) stale(f *frame, v *variable, t *typ, pieces []piece) bool {
+	if !slices.ContainsFunc(pieces, func(p piece) bool { return p.kind == pieceMemory }) {
+		return false
+	}
+	fl := l.flowOf(f.fn)
+	if fl == nil {
+		return true
+	}
+	at := fl.insnAt(f.lookup() - l.di.bias)
+	if at < 0 {
+		return true
+	}
+	lp := l.lastPlacesOf(fl, v, t, at)
+	if lp == nil || !lp.once {
+		return true
+	}
+	// Is it in the place of an argument, too?
+	for i := range f.fn.root.vars {
+		o := &f.fn.root.vars[i]
+		if o == v || o.list < 0 || o.kind != dump.VarArg {
+			continue
+		}
+		e, _, _ := l.di.locationAt(f.fn.unit, o.list, f.lookup()-l.di.bias)
+		ps, ok := locate(e, f.cfa, l.di.bias, f.regs)
+		if !ok {
+			continue
+		}
+		for _, a := range pieces {
+			for _, b := range ps {
+				if a.kind == pieceMemory && b.kind == pieceMemory && a.value == b.value {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // inMemory reports whether a variable that a bare location places in the frame lies
 // there whole, because it is one that the compiler keeps in memory: one whose address is
 // taken, or a result of a function with deferred calls (cmd/compile/internal/ssagen, canSSAName).

@@ -216,11 +216,13 @@ func copyOf(b []byte, mem *reader, addr, n uint64) int {
 }
 
 // dead reports whether the pointer in the word at addr, relative to the CFA, is one that the collector
-// no longer counts.
-func (lv *liveness) dead(addr uint64) bool {
+// no longer counts. What lies in an object of its own, one that has an address, is always
+// adjusted when the stack moves, but counts only as long as something that counts leads
+// there; collected says that this matters.
+func (lv *liveness) dead(addr uint64, collected bool) bool {
 	for _, o := range lv.objects {
 		if addr-o.low < o.high-o.low {
-			return false // an object of its own, always adjusted
+			return collected
 		}
 	}
 	if n := 8 * lv.locals.n; addr-(lv.varp-n) < n {

@@ -269,6 +269,9 @@ func (l *locator) read(f *frame, v *variable, r *root, pl *placed) {
 			r.state = dump.VarDead
 		}
 	}
+	if list && f.fn.unit.race && v.kind == dump.VarLocal && l.stale(f, v, r.t, pieces) {
+		r.state = dump.VarDead
+	}
 	if list && f.fn.unit.optimized && (pl.once(overKnown, func() bool { return l.overwritten(f, v, r.t, pieces, low, high) }) || l.targetOverwritten(f, r, low, high)) {
 		r.state = dump.VarDead
 	}
@@ -338,7 +341,7 @@ func (l *locator) dead(f *frame, t *typ, pieces []piece, recovered bool) bool {
 				if s.typ.kind == dump.Interface {
 					at += 8
 				}
-				if at >= off && at < off+n && f.live.dead(p.value+at-off-f.cfa) {
+				if at >= off && at < off+n && f.live.dead(p.value+at-off-f.cfa, l.collected) {
 					return true
 				}
 			}
@@ -511,7 +514,7 @@ func (l *locator) escape(r *root) {
 		return
 	}
 	p := word(r.data, 0)
-	if p != 0 && !l.heap.holds(p, t.size) {
+	if p != 0 && (!l.heap.holds(p, t.size) || r.doubt && !l.heap.intact(p)) {
 		r.data, r.reason, r.detail, r.state = nil, dump.Unreadable, staleDetail, dump.VarMissing
 		return
 	}

@@ -234,13 +234,13 @@ func run(t *testing.T, bin string, env []string, args ...string) []Report {
 func stable(t *testing.T, bin string) map[string]*Account {
 	t.Helper()
 	out := map[string]*Account{}
-	for _, r := range run(t, bin, nil) {
+	for _, r := range run(t, bin, []string{"GOGC=off"}) {
 		if r.Ours.Err != "" {
 			t.Errorf("%s: %s", r.Site, r.Ours.Err)
 		}
 		out[r.Site] = &r.Ours
 	}
-	for _, r := range run(t, bin, nil) {
+	for _, r := range run(t, bin, []string{"GOGC=off"}) {
 		a := out[r.Site]
 		for i := range a.Frames {
 			if i >= len(r.Ours.Frames) || r.Ours.Frames[i].Func != a.Frames[i].Func {
@@ -340,6 +340,9 @@ func compare(truth, got *Node, path string) string {
 	case "func", "unsafe":
 		return ""
 	case "string":
+		if strings.Contains(truth.T, ".go:") {
+			return "" // a place in the source, which -trimpath changes
+		}
 		n := min(len(truth.T), len(got.T))
 		if truth.N != got.N || truth.T[:n] != got.T[:n] {
 			return fmt.Sprintf("%s is %q, not %q", path, got.T, truth.T)
@@ -359,6 +362,11 @@ func compare(truth, got *Node, path string) string {
 		}
 		if len(truth.Kids) != len(got.Kids) {
 			return ""
+		}
+		for i := 0; i < len(truth.Kids); i += 2 {
+			if truth.Kids[i].Cut {
+				return "" // the keys are not known, and so not in order
+			}
 		}
 	}
 	if truth.T != got.T {

@@ -140,7 +140,7 @@ func delveNode(v *proc.Variable, depth int) *Node {
 		kid(c)
 	case reflect.Struct:
 		n.K = "struct"
-		if depth <= 0 || int64(len(v.Children)) != v.Len {
+		if depth <= 0 || v.TypeString() == "sync.Pool" || v.TypeString() == "internal/abi.Type" || int64(len(v.Children)) != v.Len {
 			n.Cut = true
 			return n
 		}

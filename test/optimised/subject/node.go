@@ -39,7 +39,8 @@ func ourNode(r *dump.Reader, v *dump.Value, depth int) *Node {
 		return &Node{Why: "no type " + v.Reason.String()}
 	}
 	n := &Node{K: kindNames[t.Kind]}
-	if t.Name == "internal/abi.Type" { // holds offsets that no two builds have alike
+	// The one holds offsets that no two builds have alike, the other is emptied by the collector.
+	if t.Name == "internal/abi.Type" || t.Name == "sync.Pool" {
 		n.Cut = true
 		return n
 	}
@@ -102,7 +103,7 @@ func ourNode(r *dump.Reader, v *dump.Value, depth int) *Node {
 			break
 		}
 		o, err := r.Object(v.Obj)
-		if err != nil || v.Obj == 0 {
+		if err != nil || v.Obj == 0 || gone(&o.Value) {
 			n.Cut = true
 			break
 		}
@@ -126,7 +127,7 @@ func ourNode(r *dump.Reader, v *dump.Value, depth int) *Node {
 			break
 		}
 		o, err := r.Object(v.Obj)
-		if err != nil || len(o.Value.Elems) > 2*maxElems {
+		if err != nil || len(o.Value.Elems) > 2*maxElems || gone(&o.Value) {
 			n.Cut = true
 			break
 		}
@@ -141,6 +142,9 @@ func ourNode(r *dump.Reader, v *dump.Value, depth int) *Node {
 	}
 	return n
 }
+
+// gone reports whether what is behind a value could not be read.
+func gone(v *dump.Value) bool { return v.Reason != dump.Whole && v.Reason != dump.CollectionLimit }
 
 func ourElems(r *dump.Reader, n *Node, v *dump.Value, depth int) {
 	if depth <= 0 {
