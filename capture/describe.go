@@ -235,6 +235,7 @@ func (x *describer) outside(s *support, t *typ, b []byte, p place) (Description,
 	}
 	r := x.other
 	r.look.steps = maxSteps
+	r.look.w.objects = x.d.w.objects // those of other goroutines are found one after the other
 	var (
 		out = new(Description)
 		err error
