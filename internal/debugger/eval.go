@@ -318,5 +318,8 @@ func (ev *evaluator) call(e *ast.CallExpr) (*Value, error) {
 	if id.Name == "cap" {
 		n = y.Cap()
 	}
+	if v := y.v; v != nil && (id.Name == "len" && v.Len < 0 || id.Name == "cap" && v.Cap < 0) {
+		return nil, &MissingError{Expr: ev.text(e), Why: ev.s.reasonText(v.Reason, v.Detail)}
+	}
 	return (&Value{s: ev.s, con: constant.MakeInt64(n)}).from(y), nil
 }

@@ -239,7 +239,9 @@ func (ev *evaluator) slice(e *ast.SliceExpr) (*Value, error) {
 		y.off += low
 		return &y, nil
 	case dump.Slice:
-		limit = x.Cap()
+		if limit = x.Cap(); x.v != nil && x.v.Cap < 0 {
+			limit = x.Len() // how much more there is is not known
+		}
 		if x.IsNil() && (low != 0 || high != 0) {
 			return nil, fmt.Errorf("can not slice %q: it is nil", ev.text(e.X))
 		}

@@ -104,8 +104,8 @@ func (l *loader) load(x *Value, level int) node {
 		n.text = "unsafe.Pointer(0x" + strconv.FormatUint(x.v.Ptr, 16) + ")"
 	case dump.Slice, dump.Array:
 		n.len, n.cap = x.Len(), x.Cap()
-		if n.kind == dump.Slice && x.v.Reason == dump.OptimizedOut && x.v.Cap < 0 {
-			n.cap = -1
+		if n.kind == dump.Slice && x.v.Reason != dump.Whole && x.v.Cap < 0 {
+			n.cap = -1 // not known
 		}
 		l.loadElements(&n, x, level)
 	case dump.Struct:
