@@ -12,7 +12,7 @@ TESTFLAGS := -count=1 -timeout 40m
 
 .PHONY: test quick lint tools debian unit race cross bench generate proto fuzz clean vuln
 
-test: debian tools lint cross race benchcheck strangers vuln
+test: debian tools lint cross race benchcheck oracle strangers vuln
 
 quick: lint
 	$(GO) test -short $(TESTFLAGS) ./...
@@ -69,6 +69,11 @@ torture:
 .PHONY: strangers
 strangers:
 	cd test/strangers && $(GO) vet ./... && $(GO) test $(TESTFLAGS) ./...
+
+# Delve reads the same process as the engine, in all builds; a module of its own, too. What it builds is kept.
+.PHONY: oracle
+oracle:
+	cd test/oracle && $(GO) vet ./... && $(GO) test $(TESTFLAGS) ./internal/... && $(GO) test $(TESTFLAGS) . -bin $(CURDIR)/.cache/oracle
 
 bench:
 	$(GO) test -run xxx -bench . -count 5 ./capture ./dump ./redact ./exporter .

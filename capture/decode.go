@@ -304,8 +304,8 @@ func (d *decoder) fn(v *dump.Value, p uint64, at place) {
 		v.Reason, v.Detail = dump.Unreadable, "it does not point at a function"
 		return
 	}
-	v.Func = f.Name()
-	if _, ct := d.w.closure(p); ct != nil {
+	var ct *typ
+	if v.Func, ct = d.w.closure(p); ct != nil {
 		d.link(v, p, ct, shapeValue, 0, at)
 	}
 }

@@ -95,6 +95,9 @@ func (h *heap) span(p uint64) span {
 	return s
 }
 
+// onStack reports whether p is in the goroutine's stack.
+func (h *heap) onStack(p uint64) bool { return p >= h.stack.lo && p < h.hi }
+
 // holds reports whether n bytes at p may be read for what a pointer to p says they
 // are: the memory is in use, and what is there is not smaller.
 func (h *heap) holds(p, n uint64) bool {

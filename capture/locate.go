@@ -2,7 +2,6 @@ package capture
 
 import (
 	"encoding/binary"
-	"runtime"
 	"slices"
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
@@ -51,7 +50,7 @@ type locator struct {
 func (l *locator) roots(f *frame, c *call, line int) []root {
 	out := l.buf[:0]
 	for i, v := range c.vars {
-		if v.name[0] == '.' || v.name[0] == '~' || v.name == "_" {
+		if v.name[0] == '.' || v.name[0] == '~' || v.name[0] == '#' || v.name == "_" { // the compiler's own
 			continue
 		}
 		// A variable on the stack has its place all through the function, also
@@ -68,10 +67,18 @@ func (l *locator) roots(f *frame, c *call, line int) []root {
 			pl = &l.plan[i]
 		}
 		r := l.root(f, c, v, line, pl)
-		// A named result of a function that defers has two DIEs, often one of them without a place.
-		if r.kind == dump.VarResult {
-			if i := slices.IndexFunc(out, func(o root) bool { return o.name == r.name && o.declLine == r.declLine && o.kind == r.kind }); i >= 0 {
-				if out[i].data == nil {
+		// Nor is it one that was optimised away.
+		if r.data == nil && v.kind == dump.VarLocal && v.declLine >= line && line > 0 {
+			continue
+		}
+		// A named result of a function that defers, or one that escapes, has two DIEs, often
+		// one of them without a place.
+		if r.kind == dump.VarResult || r.escaped && r.kind == dump.VarLocal {
+			if i := slices.IndexFunc(out, func(o root) bool {
+				return o.name == r.name && o.declLine == r.declLine && o.kind == dump.VarResult
+			}); i >= 0 {
+				if out[i].data == nil || r.escaped && r.data != nil {
+					r.kind = dump.VarResult
 					out[i] = r
 				}
 				continue
@@ -141,7 +148,11 @@ func (l *locator) hidden(f *frame, c *call, name string) (uint64, bool) {
 			l.follow(f, v, 0, &r)
 		}
 		if r.data != nil && r.known == nil {
-			return word(r.data, 0), true
+			p := word(r.data, 0)
+			if now, ok := l.heap.moved(p); ok {
+				p = now // a closure may lie on the stack
+			}
+			return p, true
 		}
 	}
 	return 0, false
@@ -174,7 +185,7 @@ func (l *locator) read(f *frame, v *variable, r *root, pl *placed) {
 		// The compiler writes a piece only when a variable has more than one part
 		// left. A bare location of something that has several parts (a slice, a string)
 		// is that of the one that is left, and nothing says which.
-		if list && f.fn.unit.optimized && manyParts(r.t) && !l.inMemory(f, v, pieces[0]) {
+		if list && f.fn.unit.optimized && manyParts(r.t) && !l.inMemory(f, v, pieces[0]) && !l.wholeAt(f, &pieces[0], r.t.size) {
 			r.reason, r.detail = dump.OptimizedOut, "only a part of it is kept"
 			return
 		}
@@ -320,13 +331,7 @@ func (l *locator) dead(f *frame, t *typ, pieces []piece, recovered bool) bool {
 	if f.exact || recovered {
 		return true
 	}
-	if !f.liveDone {
-		f.liveDone = true
-		if lv, ok := livenessAt(l.mem, l.layout, f); ok {
-			f.live = &lv
-		}
-	}
-	if f.live == nil {
+	if l.liveness(f) == nil {
 		return true
 	}
 	var off uint64
@@ -465,9 +470,51 @@ func (di *debugInfo) registersOf(u *unit, list int64) map[[2]uint64]bool {
 	return out
 }
 
+// wholeAt reports whether a variable that has one place in memory is there in whole, for its address is
+// taken: then it is an object that the collector knows of.
+func (l *locator) wholeAt(f *frame, p *piece, size uint64) bool {
+	if p.kind != pieceMemory {
+		return false
+	}
+	lv := l.liveness(f)
+	return lv != nil && slices.Contains(lv.objects, stackObject{p.value, p.value + size})
+}
+
+// liveness returns what the collector knows of the frame, nil if nothing.
+func (l *locator) liveness(f *frame) *liveness {
+	if !f.liveDone {
+		f.liveDone = true
+		if lv, ok := livenessAt(l.mem, l.layout, f); ok {
+			f.live = &lv
+		}
+	}
+	return f.live
+}
+
+// inParts reports whether the compiler splits variables of the type up at all; others are kept in
+// memory, in one place (cmd/compile/internal/ssa, CanSSA).
+func inParts(t *typ) bool {
+	const most = 4 // words, and fields
+	t.resolve()
+	switch {
+	case t.size == 0:
+		return true
+	case t.size > most*8:
+		return false
+	case t.kind == dump.Array:
+		return t.len <= 1 && (t.elem == nil || inParts(t.elem))
+	case t.kind == dump.Struct && !t.direct:
+		return len(t.fields) <= most && !slices.ContainsFunc(t.fields, func(f field) bool { return !inParts(f.typ) })
+	}
+	return true
+}
+
 // manyParts reports whether the compiler may keep the parts of a value in
 // different places (cmd/compile/internal/ssa, decompose.go).
 func manyParts(t *typ) bool {
+	if !inParts(t) {
+		return false
+	}
 	switch t.kind {
 	case dump.String, dump.Slice, dump.Interface, dump.Complex64, dump.Complex128:
 		return true
@@ -514,6 +561,12 @@ func (l *locator) escape(r *root) {
 		return
 	}
 	p := word(r.data, 0)
+	if now, ok := l.heap.moved(p); ok {
+		p = now
+		if r.state == dump.VarLive {
+			r.state = dump.VarRecovered
+		}
+	}
 	if p != 0 && (!l.heap.holds(p, t.size) || r.doubt && !l.heap.intact(p)) {
 		r.data, r.reason, r.detail, r.state = nil, dump.Unreadable, staleDetail, dump.VarMissing
 		return
@@ -527,62 +580,4 @@ func (l *locator) escape(r *root) {
 		return
 	}
 	r.data, r.addr = b, p
-}
-
-// closure returns the name of the function that a func value at p calls, and a
-// struct type of its captured variables, nil if it has none.
-func (w *walker) closure(p uint64) (name string, t *typ) {
-	pc, err := w.mem.word(p)
-	if err != nil || pc == 0 {
-		return "", nil
-	}
-	fn := runtime.FuncForPC(uintptr(pc))
-	if fn == nil || uint64(fn.Entry()) != pc {
-		return "", nil
-	}
-	if w.info == nil {
-		return fn.Name(), nil
-	}
-	if c, ok := w.types.closures.Load(pc); ok {
-		return fn.Name(), c.(*typ)
-	}
-	t = w.types.closureType(w.info, pc, fn.Name())
-	w.types.closures.Store(pc, t)
-	return fn.Name(), t
-}
-
-// closureType makes the struct type of a closure (cmd/compile/internal/closure):
-// the function's address, then the captured variables at the offsets that the
-// debug info gives.
-func (tt *typeTable) closureType(di *debugInfo, pc uint64, name string) *typ {
-	f := di.functionAt(pc - di.bias)
-	if f == nil {
-		return nil
-	}
-	t := &typ{table: tt, name: name, kind: dump.Struct}
-	for _, v := range f.root.vars {
-		if v.closureOff < 0 {
-			continue
-		}
-		vt := tt.ofDIE(v.typ)
-		if vt == nil || v.closureOff > maxValueBytes {
-			continue
-		}
-		n := v.name
-		if n[0] == '&' {
-			n = n[1:]
-		}
-		t.fields = append(t.fields, field{name: n, typ: vt, off: uint64(v.closureOff)})
-		t.size = max(t.size, uint64(v.closureOff)+vt.size)
-	}
-	if len(t.fields) == 0 {
-		return nil
-	}
-	tt.mu.Lock()
-	defer tt.mu.Unlock()
-	t.id = uint32(len(tt.all) + 1)
-	tt.all = append(tt.all, t)
-	t.slots = t.appendSlots(nil, 0, 0)
-	t.resolved.Store(true)
-	return t
 }

@@ -364,6 +364,7 @@ func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit, cycles int, 
 	s.w.heap.marked = cycles <= 1
 	s.w.meter.start(end)
 	var out []snapFrame
+	var sites []callSite // of the calls from the first loop body on
 	for i := range frames {
 		f := &frames[i]
 		if len(out) >= limit {
@@ -372,6 +373,9 @@ func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit, cycles int, 
 		if f.fn == nil {
 			for _, p := range f.known() {
 				out = append(out, snapFrame{position: p.position, pc: f.pc, sp: f.sp, cfa: f.cfa, inlined: p.inlined, user: e.isUser(p.name, p.file), missing: f.why()})
+				if sites != nil {
+					sites = append(sites, callSite{})
+				}
 			}
 			continue
 		}
@@ -390,7 +394,13 @@ func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit, cycles int, 
 				sf.vars = loc.roots(f, &calls[j], p.line)
 			}
 			out = append(out, sf)
+			if sites != nil || rangeParent(p.name) != "" {
+				sites = append(sites, callSite{f, &calls[j]})
+			}
 		}
+	}
+	if sites != nil {
+		loc.addEnclosing(out, sites)
 	}
 	return out
 }

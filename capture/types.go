@@ -77,7 +77,7 @@ type typeTable struct {
 	// supports are those that were registered when the table was made.
 	supports *supportSet
 
-	closures sync.Map // entry pc -> *typ of the captured variables
+	closures sync.Map // entry pc -> *closure, closureKey -> *typ
 	tries    sync.Map // *typ of a sync.Map's inner nodes -> *trie
 	contexts sync.Map // *typ of a struct -> *field that leads to a context.Context, nil: none does
 
@@ -172,10 +172,14 @@ func isDirect(rt reflect.Type) bool {
 // it, where reflect's String has only a path's last element.
 func typeName(rt reflect.Type) string {
 	if rt.Name() != "" {
-		if p := rt.PkgPath(); p != "" {
+		switch p := rt.PkgPath(); p {
+		case "":
+			return rt.Name()
+		case "go.shape": // their names may be type literals, of which Name is the end
+			return rt.String()
+		default:
 			return p + "." + rt.Name()
 		}
-		return rt.Name()
 	}
 	switch rt.Kind() {
 	case reflect.Pointer:

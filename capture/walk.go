@@ -202,7 +202,11 @@ func (w *walker) copyObject(o *object) {
 		if o.n < o.total {
 			w.hits.collection++
 		}
-		o.data, o.reason = w.copy(o.addr, min(uint64(o.n)*o.t.size, maxValueBytes))
+		n := uint64(o.n) * o.t.size
+		if o.t.kind != dump.Uint8 { // bytes have a limit of their own
+			n = min(n, maxValueBytes)
+		}
+		o.data, o.reason = w.copy(o.addr, n)
 	case shapeMap:
 		w.copyMap(o)
 	case shapeChan:
@@ -436,17 +440,20 @@ func (w *walker) ofItab(p uint64) *typ {
 func (w *walker) copyMap(o *object) {
 	t := o.t.resolve()
 	l, m := w.lay, &t.mapping
-	if t.key == nil || t.elem == nil || m.groupSize == 0 || m.slotSize == 0 || m.groupSize > maxValueBytes ||
-		m.groupSize < 8+8*m.slotSize || m.elemOff > m.slotSize {
-		o.reason = dump.Unsupported
-		return
-	}
 	h, err := w.mem.bytes(o.addr, 48)
 	if err != nil {
 		o.reason = dump.Unreadable
 		return
 	}
-	o.total = int64(word(h, int(l.mapUsed)))
+	// A program that only ever makes empty maps of a type has no runtime type for it.
+	if o.total = int64(word(h, int(l.mapUsed))); o.total == 0 {
+		return
+	}
+	if t.key == nil || t.elem == nil || m.groupSize == 0 || m.slotSize == 0 || m.groupSize > maxValueBytes ||
+		m.groupSize < 8+8*m.slotSize || m.elemOff > m.slotSize {
+		o.total, o.reason = 0, dump.Unsupported
+		return
+	}
 	dir, dirLen := word(h, int(l.mapDirPtr)), word(h, int(l.mapDirLen))
 	if o.total < 0 || o.total > 1<<40 || dirLen > 1<<32 {
 		o.reason = dump.Unreadable
@@ -462,7 +469,6 @@ func (w *walker) copyMap(o *object) {
 	}
 	*c = mapCopy{w: w, t: t, want: want, group: c.group[:m.groupSize], out: c.out[:0]}
 	switch {
-	case want == 0:
 	case dirLen == 0:
 		c.copyGroups(dir, 1)
 	default:

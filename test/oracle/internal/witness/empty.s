@@ -1,0 +1,1 @@
+// This file lets load.go declare a function without a body.
