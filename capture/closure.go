@@ -65,8 +65,19 @@ func (w *walker) closure(p uint64) (name string, t *typ) {
 		return k.name, nil // a static func value has captured nothing
 	}
 	key := closureKey{pc: pc}
-	for i, d := range k.doubtful {
-		key.mask |= w.decide(p, &k.vars[d], k.next(k.vars[d].off) == 0) << (2 * i)
+	if len(k.doubtful) > 0 {
+		// Once decided it stays so: what the heap is like changes until the object is decoded.
+		mask, ok := w.decided[p]
+		if !ok {
+			for i, d := range k.doubtful {
+				mask |= w.decide(p, &k.vars[d], k.next(k.vars[d].off) == 0) << (2 * i)
+			}
+			if w.decided == nil {
+				w.decided = map[uint64]uint32{}
+			}
+			w.decided[p] = mask
+		}
+		key.mask = mask
 	}
 	v, ok := w.types.closures.Load(key)
 	if !ok {
@@ -137,7 +148,7 @@ func (w *walker) decide(p uint64, v *capturedVar, last bool) uint32 {
 	target := w.heap.span(word)
 	onStack := w.heap.onStack(word)
 	inHeap := !onStack && target.state == spanInUse
-	if !onStack && !inHeap || !w.heap.holds(word, t.size) {
+	if !onStack && (!inHeap || target.elem != 0 && t.size > target.elem-(word-target.low)%target.elem) {
 		return byValue // a variable's address leads to the stack or the heap
 	}
 	if s := t.resolve().slots; len(s) == 0 || s[0].off != 0 {

@@ -78,7 +78,9 @@ type walker struct {
 		t    *typ
 	}
 	itabs map[uint64]*typ
-	hits  struct{ depth, collection, str, objects, bytes int64 }
+	// decided is what was found out about the closures at these addresses.
+	decided map[uint64]uint32
+	hits    struct{ depth, collection, str, objects, bytes int64 }
 }
 
 func newWalker(cfg *Config, depth int, types *typeTable, info *debugInfo, lay *layout, mheap uint64) *walker {

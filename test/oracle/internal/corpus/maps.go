@@ -128,7 +128,7 @@ func oddMaps() {
 	nans := map[float64]int{nan: 1}
 	nans[nan] = 2
 	nans[nan] = 3
-	var many = map[float64]int{}
+	many := map[float64]int{}
 	for i := range 40 {
 		many[nan] = i
 		many[float64(i)] = i

@@ -75,7 +75,7 @@ func syncs() {
 	var av atomic.Value
 	av.Store("value")
 	var au atomic.Uint32
-	var cond = sync.NewCond(&mu)
+	cond := sync.NewCond(&mu)
 	ov := sync.OnceValue(func() int { return 4 })
 	pool := sync.Pool{New: func() any { return 1 }}
 	fail("sync")
