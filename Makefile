@@ -12,7 +12,7 @@ TESTFLAGS := -count=1 -timeout 40m
 
 .PHONY: test quick lint tools debian unit race cross bench generate proto fuzz clean vuln
 
-test: debian tools lint cross race benchcheck oracle strangers vuln
+test: debian tools lint cross race benchcheck oracle optimised strangers vuln
 
 quick: lint
 	$(GO) test -short $(TESTFLAGS) ./...
@@ -74,6 +74,11 @@ strangers:
 .PHONY: oracle
 oracle:
 	cd test/oracle && $(GO) vet ./... && $(GO) test $(TESTFLAGS) ./internal/... && $(GO) test $(TESTFLAGS) . -bin $(CURDIR)/.cache/oracle
+
+# What optimised builds show, against the truth and Delve.
+.PHONY: optimised
+optimised:
+	cd test/optimised && $(GO) vet ./... && $(GO) vet -tags delve ./... && $(GO) test $(TESTFLAGS) -timeout 30m ./...
 
 bench:
 	$(GO) test -run xxx -bench . -count 5 ./capture ./dump ./redact ./exporter .
