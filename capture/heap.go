@@ -21,7 +21,8 @@ type heap struct {
 	floor uint64
 	// marked: what the collector marked in its last cycle has not been collected before.
 	marked bool
-	late   bool // the goroutine has gone on since its stack was copied
+	gen    uint32 // the first sweepgen that intact saw; 0: none yet
+	late   bool   // the goroutine has gone on since its stack was copied
 	last   span
 }
 
@@ -144,6 +145,12 @@ func (h *heap) intact(p uint64) bool {
 	gen := h.sweepgenNow()
 	if gen == 0 {
 		return false
+	}
+	if h.gen == 0 {
+		h.gen = gen
+	}
+	if gen != h.gen {
+		return false // another cycle has come to the sweeping meanwhile
 	}
 	switch s.sweepgen - gen {
 	case 0, 3: // swept
