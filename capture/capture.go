@@ -74,7 +74,7 @@ type Config struct {
 	// Variables are patterns of package variables to capture besides what the failing
 	// goroutine leads to: import/path.Name, in which * stands for any run of characters and main is
 	// the main package ("main.*", "example.com/shop/store.cache"). Patterns with a * are about
-	// the program's modules and those that it depends on. They have a quarter of MaxBytes and MaxObjects. Default none.
+	// the program's modules and those that it depends on. They may take a quarter more than MaxBytes and MaxObjects. Default none.
 	Variables []string
 
 	// Redactor judges each text that goes into a dump. nil: redact.DefaultConfig's.

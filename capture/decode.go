@@ -57,6 +57,7 @@ type place struct {
 	why   dump.Reason // why the others are not
 	site  redact.Site
 	left  bool // a type support has it left out
+	fixed bool // the name is a secret one, from a pair's key: it holds for all that is inside
 }
 
 func (p place) at(lo, hi uint64) place {
@@ -79,7 +80,7 @@ func (p place) in(f *field) place {
 }
 
 func (p place) named(n string) place {
-	if n != "" {
+	if n != "" && !p.fixed {
 		p.name = n
 	}
 	return p
@@ -107,7 +108,7 @@ func (d *decoder) plain(v *dump.Value, t *typ, b []byte, p place) {
 				v.Elems[i] = dump.Value{Type: d.types.of(f.typ), Reason: dump.ByteBudget}
 				continue
 			}
-			d.value(&v.Elems[i], f.typ, b[f.off:end], p.at(f.off, end).named(f.name).in(f))
+			d.value(&v.Elems[i], f.typ, b[f.off:end], p.at(f.off, end).named(f.name).in(f).pairName(d.w, t, f, b))
 		}
 		return
 	case dump.Array:
@@ -269,7 +270,11 @@ func (d *decoder) string(v *dump.Value, addr uint64, n int64, t *typ, p place) {
 			v.Detail = staleDetail
 		}
 	default:
-		v.Bytes, v.Reason, v.Detail = d.text(o.data, n, redact.Text{Name: p.name, Type: t.name, Site: p.site})
+		name := p.name
+		if d.w.types.isSecret(o.name) {
+			name = o.name // the key that said so may not be in the dump
+		}
+		v.Bytes, v.Reason, v.Detail = d.text(o.data, n, redact.Text{Name: name, Type: t.name, Site: p.site})
 	}
 }
 

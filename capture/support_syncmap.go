@@ -75,14 +75,16 @@ func followTrie(w *walker, t *typ, data []byte, depth uint8, name string, secret
 	}
 	at := word(data, int(root.off+root.typ.size-8))
 	left := w.cfg.MaxMapEntries
-	w.followNodes(k, at, depth, name, secret, 0, &left)
+	nodes := 2*left + trieChildren
+	w.followNodes(k, at, depth, name, secret, 0, &left, &nodes)
 }
 
 // maxTrie is how deep a tree is: 64 bits of hash, four for each level.
 const maxTrie = 16
 
-func (w *walker) followNodes(k *trie, at uint64, depth uint8, name string, secret bool, level int, left *int) {
-	if at == 0 || level > maxTrie || w.add(at, k.indirect, shapeValue, 0, depth, name, secret) == nil {
+func (w *walker) followNodes(k *trie, at uint64, depth uint8, name string, secret bool, level int, left, nodes *int) {
+	// A torn node may point back, and so be gone through again and again: nodes are counted.
+	if *nodes--; at == 0 || level > maxTrie || *nodes < 0 || *left < 0 || w.add(at, k.indirect, shapeValue, 0, depth, name, secret) == nil {
 		return
 	}
 	for i := range uint64(trieChildren) {
@@ -98,7 +100,7 @@ func (w *walker) followNodes(k *trie, at uint64, depth uint8, name string, secre
 			continue
 		}
 		if b[0] == 0 {
-			w.followNodes(k, p, depth, name, secret, level+1, left)
+			w.followNodes(k, p, depth, name, secret, level+1, left, nodes)
 			continue
 		}
 		for p != 0 {

@@ -61,10 +61,11 @@ type mapLayout struct {
 // slot is a place in a value that leads to other memory.
 type slot struct {
 	off    uint64
-	typ    *typ   // the type of what is in the slot; for an Array, of the array
-	name   string // of the field, "" for an element or the value itself
-	secret bool   // a redaction rule knows the name
-	near   bool   // what it leads to counts as no step away
+	typ    *typ      // the type of what is in the slot; for an Array, of the array
+	name   string    // of the field, "" for an element or the value itself
+	secret bool      // a redaction rule knows the name
+	near   bool      // what it leads to counts as no step away
+	keys   []pairKey // of the pairs that it is in the value of
 }
 
 // typeTable makes and keeps types. It is safe for concurrent use, and types live as long as it does.
@@ -303,6 +304,7 @@ func (t *typ) appendSlots(s []slot, off uint64, nesting int) []slot {
 	case dump.Pointer, dump.String, dump.Slice, dump.Map, dump.Chan, dump.Func, dump.Interface:
 		return append(s, slot{off: off, typ: t})
 	case dump.Struct:
+		first := len(s)
 		for i := range t.fields {
 			f := &t.fields[i]
 			f.typ.resolveLocked(nesting + 1)
@@ -320,6 +322,13 @@ func (t *typ) appendSlots(s []slot, off uint64, nesting int) []slot {
 			}
 			if nesting > maxTypeNesting {
 				break
+			}
+		}
+		if key, value := t.pair(); key != nil {
+			for i := range s {
+				if at := s[i].off; i >= first && at >= off+value.off && at < off+value.off+value.typ.size {
+					s[i].keys = append(s[i].keys, pairKey{off + key.off, key.typ})
+				}
 			}
 		}
 	case dump.Array:

@@ -162,6 +162,9 @@ func (v View) field(f *field) View {
 		return v.missing(dump.ByteBudget)
 	}
 	p := v.p.at(f.off, end).named(f.name).in(f)
+	if v.x != nil && v.x.d != nil {
+		p = p.pairName(v.x.w, v.t, f, v.b)
+	}
 	return View{x: v.x, t: f.typ, b: v.b[f.off:end], p: p}
 }
 
@@ -546,7 +549,11 @@ func (v View) Text() (s string, whole, ok bool) {
 	if v.x.d == nil {
 		return string(o.data), o.n == n, true
 	}
-	b, reason, _ := v.x.d.text(o.data, n, redact.Text{Name: v.p.name, Type: v.t.name, Site: v.p.site})
+	name := v.p.name
+	if v.x.w.types.isSecret(o.name) {
+		name = o.name
+	}
+	b, reason, _ := v.x.d.text(o.data, n, redact.Text{Name: name, Type: v.t.name, Site: v.p.site})
 	return string(b), reason == dump.Whole, true
 }
 

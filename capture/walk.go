@@ -314,6 +314,16 @@ func (w *walker) scan(t *typ, data []byte, depth uint8, name string) {
 		if n == "" {
 			n = name
 		}
+		for _, k := range s.keys {
+			if end := k.off + k.typ.size; end <= uint64(len(data)) {
+				if w.meter.tick(costRead) {
+					return
+				}
+				if key, ok := w.secretKey(k.typ, data[k.off:end], true); ok {
+					n, secret = key, true
+				}
+			}
+		}
 		at := depth
 		if s.near && at > 0 {
 			at--

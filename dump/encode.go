@@ -139,12 +139,18 @@ func (e *encoder) grant(n int) int {
 // The elements come last, so that whoever wants only the first few of very many
 // need not go through all of them.
 func (e *encoder) value(v *Value, depth int) {
-	reason, elems, kids := v.Reason, v.Elems, v.Children
+	reason, detail, elems, kids := v.Reason, v.Detail, v.Elems, v.Children
 	if len(kids) != 0 {
+		limit := Whole
 		if depth >= maxDepth {
-			kids = nil
+			limit, kids = DepthLimit, nil
 		}
-		kids = kids[:e.grant(len(kids))]
+		if n := e.grant(len(kids)); n < len(kids) {
+			limit, kids = CollectionLimit, kids[:n]
+		}
+		if limit != Whole && reason == Whole {
+			reason, detail = limit, "parts of its description were left out"
+		}
 	}
 	if len(elems) != 0 {
 		limit := Whole
@@ -174,7 +180,7 @@ func (e *encoder) value(v *Value, depth int) {
 	e.uint(10, uint64(v.Obj))
 	e.uint(12, v.Addr)
 	e.uint(13, uint64(reason))
-	e.string(14, v.Detail)
+	e.string(14, detail)
 	e.string(15, v.Func)
 	e.string(16, v.Summary)
 	for i := range kids {
