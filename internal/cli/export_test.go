@@ -152,6 +152,7 @@ func TestExportForms(t *testing.T) {
 			Extra      json.RawMessage
 			Types      []json.RawMessage
 			Goroutines []json.RawMessage
+			Variables  []json.RawMessage `json:"package_vars"`
 			Objects    []json.RawMessage
 			Sources    []json.RawMessage
 			Damage     *string
@@ -165,7 +166,7 @@ func TestExportForms(t *testing.T) {
 			t.Errorf("%s: damage %v", name, doc.Damage)
 		}
 		for kind, list := range map[string][]json.RawMessage{
-			"header": {doc.Header}, "type": doc.Types, "goroutine": doc.Goroutines, "object": doc.Objects, "source": doc.Sources,
+			"header": {doc.Header}, "type": doc.Types, "goroutine": doc.Goroutines, "package_var": doc.Variables, "object": doc.Objects, "source": doc.Sources,
 		} {
 			if len(list) != len(lines[kind]) {
 				t.Errorf("%s: %d of %q in the document, %d in lines", name, len(list), kind, len(lines[kind]))
