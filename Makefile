@@ -59,6 +59,20 @@ race:
 benchcheck:
 	cd bench && $(GO) vet ./... && $(GO) test -run . -bench . -benchtime 1x ./...
 
+# The engine on arm64, under qemu-user. What is skipped builds programs by itself; the
+# programs that matter run by COREDUMPY_ARCH.
+.PHONY: test-arm64
+QEMU := qemu-aarch64-static
+test-arm64:
+	@command -v $(QEMU) >/dev/null || { echo "installing qemu-user-static"; \
+		if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -qy --no-install-recommends qemu-user-static; \
+		else sudo apt-get update -q && sudo apt-get install -qy --no-install-recommends qemu-user-static; fi; }
+	@mkdir -p .cache
+	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -c -o .cache/capture.arm64.test ./capture
+	cd capture && $(QEMU) $(CURDIR)/.cache/capture.arm64.test -test.skip '$(ARM64_SKIP)' -test.timeout 20m
+	COREDUMPY_ARCH=arm64 $(GO) test $(TESTFLAGS) -run 'TestScenarios' ./capture
+ARM64_SKIP := Scenarios|Torture|TestGlobals|TestTypeSupports|DamagedDebugInfo|TestGlobalBudget
+
 # The engine under conditions that are hard on it, for longer than in "make test".
 .PHONY: torture
 TORTURE_ROUNDS := 50

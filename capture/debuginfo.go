@@ -176,6 +176,9 @@ func findSymbols(f *elf.File, bias uint64) *symbols {
 		"runtime.allgs": &s.allgs, "runtime.sigpanic0": &s.sigpanic0, "runtime.sigpanic0.abi0": &s.sigpanic0, "runtime.waitReasonStrings": &s.waitReasons,
 		"runtime.mheap_": &s.mheap, "runtime.maxstacksize": &s.maxStack,
 	}
+	if f.Machine == elf.EM_AARCH64 {
+		want["runtime.sigpanic"] = &s.sigpanic0 // it is entered without a detour there
+	}
 	tab := f.SectionByType(elf.SHT_SYMTAB)
 	if tab == nil || int(tab.Link) >= len(f.Sections) || tab.Entsize != 24 || tab.Size > maxSection {
 		return s

@@ -2,7 +2,6 @@ package capture_test
 
 import (
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -53,7 +52,7 @@ func TestGlobals(t *testing.T) {
 			}
 			file := filepath.Join(t.TempDir(), "globals.cdmp")
 			bin := buildTarget(t, "globals", b.flags)
-			out, err := exec.Command(bin, file, "main.*", globalsTarget+"/*", "github.com/klauspost/compress/zstd.bit*", "io.EOF", "main.unused", "example.com/no/such.*").CombinedOutput()
+			out, err := targetCommand(bin, file, "main.*", globalsTarget+"/*", "github.com/klauspost/compress/zstd.bit*", "io.EOF", "main.unused", "example.com/no/such.*").CombinedOutput()
 			if err != nil {
 				t.Fatalf("target: %v\n%s", err, out)
 			}
@@ -157,10 +156,7 @@ func missingOf(h *dump.Header, what string) []dump.Missing {
 func buildTarget(t *testing.T, name string, flags []string) string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), name)
-	args := append(append([]string{"build"}, flags...), "-o", bin, "./testdata/targets/"+name)
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
+	goBuild(t, bin, "./testdata/targets/"+name, flags...)
 	return bin
 }
 

@@ -74,8 +74,11 @@ func livenessAt(mem *reader, l *layout, f *frame) (lv liveness, ok bool) {
 		}
 		return gofunc + o
 	}
+	lv.argp = minFrame()
 	if spReg() == 7 { // amd64: the return address and the caller's frame pointer
 		lv.varp = ^uint64(15)
+	} else if f.cfa > f.sp { // arm64: the frame pointer
+		lv.varp = ^uint64(7)
 	}
 	if at := funcdata(funcdataLocalsPointerMap); at != 0 {
 		if lv.locals, ok = readBitmap(mem, at, uint64(index)); !ok {

@@ -18,6 +18,20 @@ func (r *registers) get(n uint64) (uint64, bool) {
 
 func (r *registers) set(n int, v uint64) { r.val[n] = v; r.valid |= 1 << n }
 
+// relocate adds delta to the registers that point into the stack as it lay before it moved by
+// delta.
+func (r *registers) relocate(delta uint64, stack *region) {
+	if delta == 0 {
+		return
+	}
+	hi := stack.lo + uint64(len(stack.data))
+	for i := range r.val {
+		if v := r.val[i] + delta; r.valid&(1<<i) != 0 && v >= stack.lo && v < hi {
+			r.val[i] = v
+		}
+	}
+}
+
 // piece is where a part of a variable lies.
 type piece struct {
 	kind  pieceKind

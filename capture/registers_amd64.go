@@ -166,17 +166,3 @@ func recoverRegisters(frames []frame, stack *region, fault *registers, sigpc uin
 		}
 	}
 }
-
-// relocate adds delta to the registers that point into the stack as it lay before it moved by
-// delta.
-func (r *registers) relocate(delta uint64, stack *region) {
-	if delta == 0 {
-		return
-	}
-	hi := stack.lo + uint64(len(stack.data))
-	for i := range r.val {
-		if v := r.val[i] + delta; r.valid&(1<<i) != 0 && v >= stack.lo && v < hi {
-			r.val[i] = v
-		}
-	}
-}

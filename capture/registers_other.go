@@ -1,8 +1,8 @@
-//go:build !amd64
+//go:build !amd64 && !arm64
 
 package capture
 
-// Registers are recovered on amd64 only so far; see docs/limits.md.
+// Stacks are read on amd64 and arm64 only; see docs/limits.md.
 
 const (
 	gsignalBytes = 0

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -131,17 +130,17 @@ var scenarios = []struct {
 
 func TestScenarios(t *testing.T) {
 	for _, b := range builds {
+		if needsCgo(b.flags) {
+			continue
+		}
 		t.Run(b.name, func(t *testing.T) {
 			if testing.Short() && b.name != "default" {
 				t.Skip("-short: the default build only")
 			}
 			dir := t.TempDir()
 			bin := filepath.Join(dir, "target")
-			args := append(append([]string{"build"}, b.flags...), "-o", bin, "./"+target)
-			if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-				t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
-			}
-			if out, err := exec.Command(bin, dir).CombinedOutput(); err != nil {
+			goBuild(t, bin, "./"+target, b.flags...)
+			if out, err := targetCommand(bin, dir).CombinedOutput(); err != nil {
 				t.Fatalf("target: %v\n%s", err, out)
 			}
 			for _, sc := range scenarios {

@@ -142,7 +142,7 @@ func TestTortureCgo(t *testing.T) {
 }
 
 func torture(bin string, env []string, rounds int, scenarios ...string) (string, error) {
-	cmd := exec.Command(bin, append([]string{strconv.Itoa(rounds)}, scenarios...)...)
+	cmd := targetCommand(bin, append([]string{strconv.Itoa(rounds)}, scenarios...)...)
 	cmd.Env = append(os.Environ(), env...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

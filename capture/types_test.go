@@ -3,7 +3,6 @@ package capture_test
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -55,11 +54,8 @@ func TestTypeSupports(t *testing.T) {
 			}
 			dir := t.TempDir()
 			bin := filepath.Join(dir, "target")
-			args := append(append([]string{"build"}, b.flags...), "-o", bin, "./testdata/targets/types")
-			if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-				t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
-			}
-			cmd := exec.Command(bin, dir)
+			goBuild(t, bin, "./testdata/targets/types", b.flags...)
+			cmd := targetCommand(bin, dir)
 			cmd.Env = append(os.Environ(), "TZ=Europe/Vienna")
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("target: %v\n%s", err, out)

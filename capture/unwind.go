@@ -140,6 +140,7 @@ func (u *unwinder) unwind(pc, sp uint64, exact bool) (frames []frame, truncated 
 func (u *unwinder) walk(pc, sp uint64, exact bool) (frames []frame, truncated bool) {
 	frames = u.buf[:0]
 	var inner *step
+	var lr uint64 // the link register, if a call was injected
 	for len(frames) < u.max {
 		f := frame{pc: pc, exact: exact, sp: sp}
 		st := u.step(&f)
@@ -162,20 +163,32 @@ func (u *unwinder) walk(pc, sp uint64, exact bool) (frames []frame, truncated bo
 		if f.cfa < sp || f.cfa > u.hi {
 			return frames, true
 		}
-		var ret uint64
-		if row.raReg {
-			return frames, true // only a leaf keeps it in a register, and a leaf has called nobody
+		ret := lr // only a leaf keeps it in a register, and a leaf has called nobody by itself
+		if !row.raReg {
+			ret, _ = u.mem.word(f.cfa + uint64(row.raOff))
 		}
-		ret, err := u.mem.word(f.cfa + uint64(row.raOff))
-		if err != nil || ret == 0 {
+		if ret == 0 {
 			return frames, true
 		}
-		exact = isInjected(name)
+		exact, lr = isInjected(name), 0
 		frames[len(frames)-1].returnPC = ret
 		pc, sp = ret, f.cfa
+		if exact && spReg() != 7 {
+			// The signal handler has made room for the link register (see
+			// unwinder.next in runtime/traceback.go).
+			lr, _ = u.mem.word(sp)
+			sp += injectedCallSize
+			if findfunc(uintptr(pc)).fn == nil { // a nil func was called
+				pc, exact, lr = lr, false, 0
+			}
+		}
 	}
 	return frames, true
 }
+
+// injectedCallSize is by how much the stack pointer of arm64 is moved when a call is injected
+// (runtime.(*sigctxt).preparePanic and pushCall, Go 1.26).
+const injectedCallSize = 16
 
 // minFrame is what lies between a frame's CFA and its arguments
 // (internal/runtime/sys.MinFrameSize): on arm64 the place of the return address.
