@@ -55,6 +55,7 @@ const maxStack = 1 << 20
 // one's scheduler state is read, its stack copied, and the state read again; the
 // copy counts only if the goroutine has not run in between. A runtime.g is never freed.
 type copier struct {
+	tried    int64 // bytes of stacks that were copied, also those that were given up
 	mem      Memory
 	l        *layout
 	own      uint64 // the failing goroutine's runtime.g, which is left out
@@ -86,7 +87,7 @@ func (c *copier) copyAll(allgs uint64, maxN int) (out []parked, left int) {
 	out = make([]parked, 0, len(order))
 	for i, gp := range order {
 		used := c.arena.used
-		if used > c.maxBytes || c.meter.tick(8*costRead) {
+		if used > c.maxBytes || c.tried > c.maxBytes+c.maxBytes/2 || c.meter.tick(8*costRead) {
 			return out, len(order) - i + left
 		}
 		for try := range 4 {
@@ -101,7 +102,6 @@ func (c *copier) copyAll(allgs uint64, maxN int) (out []parked, left int) {
 			}
 			break
 		}
-		c.meter.tick(int(c.arena.used - used))
 	}
 	return out, left
 }
@@ -191,6 +191,8 @@ func (c *copier) copy(gp uint64) (_ *parked, moved bool) {
 	}
 	free := c.arena.mark()
 	b := c.arena.alloc(int(min(p.hi-p.sp, maxStack)))
+	c.tried += int64(len(b)) // what is given up was work, and garbage, all the same
+	c.meter.tick(len(b))
 	// Loads may be carried out in another order than they are written down.
 	c.fence.Add(1)
 	if c.mem.ReadAt(b, p.sp) != nil {
