@@ -20,6 +20,8 @@ type decoder struct {
 	vars   []dump.Variable
 	nvars  int
 	counts dump.Counts
+	// gone: what the values lead to was read too late to be believed.
+	gone bool
 	// describer asks the supports of types; nil asks none.
 	describer *describer
 }
@@ -89,7 +91,7 @@ func (p place) named(n string) place {
 // value decodes a value of type t with the bytes b, and has it described.
 func (d *decoder) value(v *dump.Value, t *typ, b []byte, p place) {
 	d.plain(v, t, b, p)
-	if t.support != nil && d.describer != nil {
+	if t.support != nil && d.describer != nil && !d.gone {
 		d.describer.describe(v, t, b, p)
 	}
 }
@@ -122,6 +124,9 @@ func (d *decoder) plain(v *dump.Value, t *typ, b []byte, p place) {
 		if t.size == 0 || t.kind == dump.Invalid {
 			v.Reason = dump.Unsupported
 		}
+		return
+	}
+	if d.gone && d.far(v, t, b) {
 		return
 	}
 	if p.known != nil {
@@ -170,6 +175,32 @@ func (d *decoder) plain(v *dump.Value, t *typ, b []byte, p place) {
 	default:
 		v.Num, v.Num2 = basic(t.kind, b)
 	}
+}
+
+const goneDetail = "the goroutine went on before it was read"
+
+// far decodes a value that leads elsewhere without following it, and reports whether it is
+// one.
+func (d *decoder) far(v *dump.Value, t *typ, b []byte) bool {
+	switch t.kind {
+	case dump.String, dump.Slice, dump.Pointer, dump.Map, dump.Chan, dump.Func, dump.Interface:
+	default:
+		return false
+	}
+	if allZero(b[:t.size]) {
+		return false // it leads nowhere
+	}
+	v.Reason, v.Detail = dump.Unreadable, goneDetail
+	return true
+}
+
+func allZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // partial decodes a value of which only some bytes are known.

@@ -30,7 +30,10 @@ type parked struct {
 	why        string // why there is no stack
 	missing    []dump.Missing
 	torn       bool
-	seq        uint8 // runtime.g.trackingSeq
+	seq        uint8     // runtime.g.trackingSeq
+	waiting    uint64    // runtime.g.waiting
+	m          uint64    // its thread, while it makes a system call
+	tick       [3]uint64 // what changes with each system call
 }
 
 // Goroutine states (runtime/runtime2.go).
@@ -237,6 +240,7 @@ func (c *copier) copy(gp uint64) (_ *parked, moved bool) {
 		return c.ran(p)
 	}
 	p.stack, p.seq, p.xregs = region{p.sp, b}, seq[0], xregs
+	p.waiting, p.m, p.tick = word(g, int(l.gWaiting)), m, c.m
 	return p, false
 }
 
@@ -271,8 +275,33 @@ func (p *parked) still(r *reader, l *layout) bool {
 		return false
 	}
 	seq, err := r.bytes(p.at+l.gTrackingSeq, 1)
-	return err == nil && seq[0] == p.seq
+	if err != nil || seq[0] != p.seq {
+		return false
+	}
+	// The counter has eight bits only.
+	same := func(at, want uint64) bool {
+		v, err := r.word(at)
+		return err == nil && v == want
+	}
+	if p.status == gSyscall {
+		c := copier{l: l, small: reader{Memory: r.Memory}}
+		var tick [3]uint64
+		if !same(p.at+l.gSyscallSP, p.sp) || !same(p.at+l.gSyscallPC, p.pc) || !c.syscallTick(p.m, &tick) || tick != p.tick {
+			return false
+		}
+	} else if s := p.at + l.gSched; !same(s+l.bufSP, p.sp) || !same(s+l.bufPC, p.pc) || !same(p.at+l.gWaiting, p.waiting) {
+		return false
+	}
+	if p.since != 0 && p.status != gSyscall && !same(p.at+l.gWaitSince, uint64(p.since)) {
+		return false
+	}
+	n := min(len(p.stack.data), stillBytes)
+	b, err = (&reader{Memory: self{}}).bytes(p.sp, n)
+	return err == nil && string(b) == string(p.stack.data[:n])
 }
+
+// stillBytes is how much of a stack is compared with its copy.
+const stillBytes = 64
 
 // findAllgs finds runtime.allgs without a symbol table: among the package variables, the slice
 // whose elements point at goroutines, the calling one among them.

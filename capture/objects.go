@@ -60,7 +60,7 @@ func (l *objects) find(addr uint64, t *typ, s shape, total int64) *object {
 // add appends an object that is not in the list yet, with no more than its
 // identity set.
 func (l *objects) add(addr uint64, t *typ, s shape, total int64) *object {
-	if l.n%objectPage == 0 {
+	if l.n == len(l.pages)*objectPage {
 		l.pages = append(l.pages, new([objectPage]object))
 	}
 	l.n++
@@ -77,6 +77,28 @@ func (l *objects) add(addr uint64, t *typ, s shape, total int64) *object {
 	}
 	l.insert(uint64(hashObject(addr, t.id, s, total))<<32 | uint64(l.n))
 	return o
+}
+
+// truncate removes the objects from n on. Pointers to them must not be used any more.
+func (l *objects) truncate(n int) {
+	mask := uint32(len(l.index) - 1)
+	for l.n > n {
+		o := l.at(l.n - 1)
+		i := hashObject(o.addr, o.t.id, o.shape, o.total) & mask
+		for uint32(l.index[i]) != uint32(l.n) {
+			i = (i + 1) & mask
+		}
+		// What a search would not find any more beyond the gap moves into it.
+		for j := (i + 1) & mask; l.index[j] != 0; j = (j + 1) & mask {
+			if home := uint32(l.index[j]>>32) & mask; (j-home)&mask >= (j-i)&mask {
+				l.index[i] = l.index[j]
+				i = j
+			}
+		}
+		l.index[i] = 0
+		*o = object{}
+		l.n--
+	}
 }
 
 func (l *objects) insert(e uint64) {

@@ -149,6 +149,7 @@ func (o *others) read(i int) *dump.Goroutine {
 	}
 	o.arena.reset(o.empty)
 	o.frames, o.roots = o.frames[:0], o.roots[:0]
+	var found walkMark
 	switch {
 	case p.stack.data == nil:
 	case o.di == nil || o.end.passed():
@@ -158,12 +159,14 @@ func (o *others) read(i int) *dump.Goroutine {
 		o.readPlain(p)
 	default:
 		o.readFrames(p)
-		if w := o.s.w; !g.System && w.arena.used < w.maxBytes {
+		gone := !o.intact(p)
+		w := o.s.w
+		found = w.mark()
+		if !gone && !g.System && w.arena.used < w.maxBytes {
 			// What the stack holds leads into the stack itself, too, and that is copied.
 			for j := range o.frames {
 				w.addVars(&o.frames[j], w.depth-min(w.depth, otherDepth))
 			}
-			w.heap.floor = p.sp
 			w.run(o.end)
 			o.trace(p)
 		}
@@ -173,10 +176,39 @@ func (o *others) read(i int) *dump.Goroutine {
 	if p.why != "" {
 		g.Missing = append(g.Missing, dump.Missing{What: "frames", Why: p.why})
 	}
-	for j := range o.frames {
-		g.Frames = append(g.Frames, d.frame(&o.frames[j]))
+	counts := d.counts
+	o.decode()
+	// The proof comes last: decoding reads memory as well.
+	if len(o.roots) > 0 && !o.intact(p) {
+		o.s.w.forget(found)
+		o.drop(p)
+		d.counts, d.gone = counts, true
+		d.reset()
+		o.decode()
+		d.gone = false
 	}
 	return g
+}
+
+// decode makes the frames of the goroutine being read.
+func (o *others) decode() {
+	o.g.Frames = o.g.Frames[:0]
+	for j := range o.frames {
+		o.g.Frames = append(o.g.Frames, o.d.frame(&o.frames[j]))
+	}
+}
+
+// drop takes away the values that were not read from the copy of the stack.
+func (o *others) drop(p *parked) {
+	for i := range o.frames {
+		vars := o.frames[i].vars
+		for j := range vars {
+			r := &vars[j]
+			if r.data != nil && (r.escaped || r.addr != 0 && !p.stack.contains(r.addr, 1)) {
+				r.data, r.known, r.reason, r.detail = nil, nil, dump.Unreadable, goneDetail
+			}
+		}
+	}
 }
 
 // readPlain reads a goroutine's calls without their variables.

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 	"github.com/otelcoredumpy/otelcoredumpy/redact"
@@ -62,7 +63,8 @@ type walker struct {
 	maxObjects int
 	cut        dump.Reason // why not all that package variables lead to was walked
 	late       bool
-	doubt      bool // what is found now is found through what may have been collected
+	cleared    []cleared // what was doubted before the goroutine being read
+	doubt      bool      // what is found now is found through what may have been collected
 
 	objects objects
 	next    int       // the first object not yet copied
@@ -101,7 +103,7 @@ func (w *walker) overNext(stack region, hi uint64) {
 	if w.overlay == nil {
 		w.over(stack, hi)
 	}
-	w.overlay.region, w.heap.hi = stack, hi
+	w.overlay.region, w.heap.hi, w.heap.floor = stack, hi, stack.lo
 }
 
 // add notes an object to be copied, if it is new and within the limits.
@@ -112,6 +114,7 @@ func (w *walker) add(addr uint64, t *typ, s shape, total int64, depth uint8, nam
 		}
 		if !w.doubt && o.doubt {
 			// Something that is surely alive leads here as well.
+			w.cleared = append(w.cleared, cleared{o, o.done && o.stale})
 			o.doubt = false
 			if o.done && o.stale {
 				o.done, o.stale, o.reason = false, false, dump.Whole
@@ -137,6 +140,40 @@ func (w *walker) add(addr uint64, t *typ, s shape, total int64, depth uint8, nam
 		o.id = w.ids
 	}
 	return o
+}
+
+// cleared is an object that was doubted until something alive led to it.
+type cleared struct {
+	o     *object
+	stale bool
+}
+
+// walkMark is how far a walk has come.
+type walkMark struct {
+	objects int
+	ids     dump.ObjectID
+}
+
+func (w *walker) mark() walkMark {
+	w.cleared = w.cleared[:0]
+	return walkMark{w.objects.len(), w.ids}
+}
+
+// forget undoes what was found since the mark: the memory may have had another use by
+// the time it was copied.
+func (w *walker) forget(m walkMark) {
+	for _, c := range w.cleared {
+		c.o.doubt = true
+		if c.stale {
+			c.o.done, c.o.stale, c.o.reason, c.o.data, c.o.n = true, true, dump.Unreadable, nil, 0
+		}
+	}
+	w.cleared = w.cleared[:0]
+	w.objects.truncate(m.objects)
+	w.ids, w.next = m.ids, min(w.next, m.objects)
+	gone := func(o *object) bool { return o.t == nil || o.doubt && o.stale }
+	w.again = slices.DeleteFunc(w.again, gone)
+	w.rescan = slices.DeleteFunc(w.rescan, gone)
 }
 
 // run copies objects until there are no more or a budget is spent.
