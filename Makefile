@@ -18,8 +18,11 @@ quick: lint
 	$(GO) test -short $(TESTFLAGS) ./...
 
 # Programs of the system that the tests run: Python for the reader of the format that
-# is not ours.
+# is not ours, binutils to strip programs, and a C compiler for programs with cgo.
 debian:
+	@for p in objcopy:binutils gcc:gcc; do command -v $${p%%:*} >/dev/null || { echo "installing $${p##*:}"; \
+		if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -qy --no-install-recommends $${p##*:} libc6-dev; \
+		else sudo apt-get update -q && sudo apt-get install -qy --no-install-recommends $${p##*:} libc6-dev; fi; } || exit 1; done
 	@command -v python3 >/dev/null || { echo "installing python3"; \
 		if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -qy --no-install-recommends python3; \
 		else sudo apt-get update -q && sudo apt-get install -qy --no-install-recommends python3; fi; }

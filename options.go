@@ -160,6 +160,15 @@ func WithVariables(patterns ...string) Option {
 	})
 }
 
+// WithDebugInfo looks for the program's debug info there as well, as the key debug_info.path
+// does: files that objcopy --only-keep-debug has made, or folders with such files. It is
+// for programs that were stripped; only what belongs to this very build is used.
+func WithDebugInfo(paths ...string) Option {
+	return WithCapture(func(c *capture.Config) {
+		c.DebugInfo.Paths = append(c.DebugInfo.Paths[:len(c.DebugInfo.Paths):len(c.DebugInfo.Paths)], paths...)
+	})
+}
+
 // WithLogger logs trouble there: at most one line a minute for each kind.
 // Without it trouble goes to the handler of otel.SetErrorHandler.
 func WithLogger(l *slog.Logger) Option {

@@ -179,6 +179,9 @@ func start(cfg *config.Config, s *settings) (*Installed, error) {
 		f(&limits)
 	}
 	limits.Redactor = redactor
+	if limits.Warn == nil {
+		limits.Warn = func(err error) { s.warn(err.Error()) }
+	}
 	engine, err := capture.New(limits)
 	if err != nil {
 		return nil, err

@@ -76,6 +76,13 @@ type Config struct {
 	// the main package ("main.*", "example.com/shop/store.cache"). Patterns with a * are about
 	// the program's modules and those that it depends on. They have a quarter of MaxBytes and MaxObjects. Default none.
 	Variables []string
+	// DebugInfo says where the program's debug info is. It is read once in a
+	// process: where there are several engines, the first that finds it decides.
+	DebugInfo DebugInfo
+	// Warn is told, on another goroutine, what does not work as it was
+	// configured though captures do: a cache of debug info that others can write to, for
+	// instance. nil: nobody is told.
+	Warn func(error)
 
 	// Redactor judges each text that goes into a dump. nil: redact.DefaultConfig's.
 	Redactor *redact.Engine

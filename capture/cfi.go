@@ -1,23 +1,21 @@
 package capture
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 	"sort"
 )
 
 // frameTable is .debug_frame (DWARF 5, section 6.4): for each function how to find
 // the canonical frame address (CFA) and the return address at each of its
-// instructions.
+// instructions. Only where its entries lie is kept, four bytes for each function.
 type frameTable struct {
-	fdes []fde // by address
-}
-
-type fde struct {
-	low, high uint64
-	cie       *cie
-	program   []byte
+	section []byte
+	fdes    []uint32 // offsets of the entries, by address
+	cies    map[uint32]*cie
 }
 
 type cie struct {
@@ -37,11 +35,15 @@ type frameRow struct {
 
 var errFrames = errors.New("call frame information is damaged")
 
-func parseFrames(b []byte, order binary.ByteOrder) (*frameTable, error) {
-	t := &frameTable{}
-	cies := map[int]*cie{}
+func parseFrames(b []byte) (*frameTable, error) {
+	t := &frameTable{section: b, cies: map[uint32]*cie{}}
+	if uint64(len(b)) > math.MaxUint32 {
+		return nil, errFrames
+	}
+	t.fdes = make([]uint32, 0, len(b)/48) // most are about that long
+	sorted, last := true, uint64(0)
 	for off := 0; off+8 <= len(b); {
-		n := int64(order.Uint32(b[off:]))
+		n := int64(binary.LittleEndian.Uint32(b[off:]))
 		start := off + 4
 		if n == 0 {
 			off = start
@@ -51,24 +53,45 @@ func parseFrames(b []byte, order binary.ByteOrder) (*frameTable, error) {
 			return nil, errFrames
 		}
 		body := b[start : start+int(n)]
-		id := order.Uint32(body)
+		id := binary.LittleEndian.Uint32(body)
 		if id == math.MaxUint32 {
 			c, err := parseCIE(body[4:])
 			if err != nil {
 				return nil, err
 			}
-			cies[off] = c
-		} else if c := cies[int(id)]; c != nil && len(body) >= 20 {
-			low := order.Uint64(body[4:])
-			size := order.Uint64(body[12:])
+			if len(t.cies) < maxCIEs {
+				t.cies[uint32(off)] = c
+			}
+		} else if t.cies[id] != nil && len(body) >= 20 {
+			low, size := binary.LittleEndian.Uint64(body[4:]), binary.LittleEndian.Uint64(body[12:])
 			if size > 0 && low+size > low {
-				t.fdes = append(t.fdes, fde{low, low + size, c, body[20:]})
+				t.fdes = append(t.fdes, uint32(off))
+				sorted = sorted && low >= last
+				last = low
 			}
 		}
 		off = start + int(n)
 	}
-	sort.Slice(t.fdes, func(i, j int) bool { return t.fdes[i].low < t.fdes[j].low })
+	t.fdes = slices.Clip(t.fdes)
+	if !sorted {
+		slices.SortStableFunc(t.fdes, func(x, y uint32) int {
+			a, _ := t.bounds(x)
+			b, _ := t.bounds(y)
+			return cmp.Compare(a, b)
+		})
+	}
 	return t, nil
+}
+
+// maxCIEs bounds the number of common entries: Go's linker writes one, others one for
+// each file at most.
+const maxCIEs = 1 << 16
+
+// bounds returns the addresses that the entry at off is for.
+func (t *frameTable) bounds(off uint32) (low, high uint64) {
+	b := t.section[off+8:]
+	low = binary.LittleEndian.Uint64(b)
+	return low, low + binary.LittleEndian.Uint64(b[8:])
 }
 
 func parseCIE(b []byte) (*cie, error) {
@@ -83,7 +106,7 @@ func parseCIE(b []byte) (*cie, error) {
 		r.u8() // segment selector size
 	}
 	c := &cie{codeAlign: r.uleb(), dataAlign: r.sleb(), raReg: r.uleb()}
-	c.program = r.b
+	c.program = slices.Clone(r.b)
 	if r.bad {
 		return nil, errFrames
 	}
@@ -91,20 +114,34 @@ func parseCIE(b []byte) (*cie, error) {
 }
 
 // at returns the row for the DWARF address pc.
-func (t *frameTable) at(pc uint64) (frameRow, bool) {
-	i := sort.Search(len(t.fdes), func(i int) bool { return t.fdes[i].high > pc })
-	if i >= len(t.fdes) || t.fdes[i].low > pc {
+func (t *frameTable) at(pc uint64) (row frameRow, ok bool) {
+	defer func() {
+		if recover() != nil { // the mapped file has been cut short
+			ok = false
+		}
+	}()
+	i := sort.Search(len(t.fdes), func(i int) bool { _, high := t.bounds(t.fdes[i]); return high > pc })
+	if i >= len(t.fdes) {
 		return frameRow{}, false
 	}
-	f := &t.fdes[i]
-	var row frameRow
+	off := t.fdes[i]
+	low, _ := t.bounds(off)
+	if low > pc {
+		return frameRow{}, false
+	}
+	n := binary.LittleEndian.Uint32(t.section[off:])
+	c := t.cies[binary.LittleEndian.Uint32(t.section[off+4:])]
+	if c == nil {
+		return frameRow{}, false
+	}
+	program := t.section[off+24 : off+4+n]
 	row.raReg = true // unless a rule says otherwise
-	loc := f.low
-	if !runCFA(f.cie.program, f.cie, &row, &loc, math.MaxUint64) {
+	loc := low
+	if !runCFA(c.program, c, &row, &loc, math.MaxUint64) {
 		return frameRow{}, false
 	}
-	loc = f.low
-	return row, runCFA(f.program, f.cie, &row, &loc, pc)
+	loc = low
+	return row, runCFA(program, c, &row, &loc, pc)
 }
 
 // runCFA runs the instructions (DWARF 5, section 6.4.2) that apply at pc.

@@ -89,6 +89,9 @@ func (w *walker) closure(p uint64) (name string, t *typ) {
 // closureAt reads what the debug info says of a closure's captured variables.
 func (tt *typeTable) closureAt(di *debugInfo, pc uint64, name string) *closure {
 	k := &closure{name: name}
+	if di = di.imageAt(pc); di == nil {
+		return k
+	}
 	f := di.functionAt(pc - di.bias)
 	if f == nil {
 		return k
@@ -100,7 +103,7 @@ func (tt *typeTable) closureAt(di *debugInfo, pc uint64, name string) *closure {
 		if v.closureOff < 0 || v.closureOff > maxValueBytes {
 			continue
 		}
-		if vt := tt.ofDIE(v.typ); vt != nil {
+		if vt := tt.ofDIE(f.unit.di, v.typ); vt != nil {
 			k.vars = append(k.vars, capturedVar{v.name, vt, uint64(v.closureOff)})
 		}
 	}

@@ -1,45 +1,66 @@
 package capture
 
 import (
-	"bytes"
-	"compress/zlib"
+	"cmp"
 	"debug/dwarf"
-	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // errNoDebugInfo is why a program's variables cannot be found.
 var errNoDebugInfo = errors.New("the program has no debug info")
 
-// debugInfo is the DWARF of a program: what of it is read at once (the units'
-// address ranges, the frame table) and what is read as needed and kept (functions
-// and their variables). It is safe for concurrent use.
+// debugInfo is the DWARF of a program or a plugin: what of it is read at once (the units'
+// address ranges, where the frame table's entries are) and what is read as needed and
+// kept (functions and their variables). Its sections lie outside of the Go heap, most
+// of them in mapped files, which somebody may cut short: each of its methods that
+// reads them is shielded, and finds nothing from then on. It is safe for concurrent use.
 type debugInfo struct {
 	data     *dwarf.Data
 	bias     uint64 // address in the process minus address in DWARF
+	info     []byte
 	loclists []byte
 	locs4    []byte // .debug_loc, DWARF 4
 	addr     []byte
+	abbrevs  abbrevTables
 	frames   *frameTable
-	dicts    map[uint64]string // see symbols
-	units    []*unit           // in the order of .debug_info
-	ranges   []unitRange       // by address
+	dicts    *dictTable
+	units    []*unit     // in the order of .debug_info
+	ranges   []unitRange // by address
+
+	types uint64 // of a plugin: moduledata.types
+
+	lost atomic.Bool // the sections cannot be read any more
 
 	mu    sync.Mutex
 	funcs map[dwarf.Offset]*function
 }
 
+// shield is deferred by what reads the sections. A fault, or whatever else damaged data
+// may bring about in package dwarf, ends the reading, not the capture. The
+// goroutine has debug.SetPanicOnFault set (see [guarded]).
+func (di *debugInfo) shield() {
+	if p := recover(); p != nil {
+		if _, fault := p.(interface{ Addr() uintptr }); fault {
+			di.lost.Store(true)
+		}
+	}
+}
+
 // unit is one compile unit.
 type unit struct {
+	di           *debugInfo
+	header       dwarf.Offset
 	off          dwarf.Offset // of its first DIE
 	end          dwarf.Offset
 	version      int
+	abbrev       uint32 // where its abbreviations are in .debug_abbrev
 	name         string
 	low          uint64
 	optimized    bool
@@ -63,151 +84,65 @@ type funcRange struct {
 	off       dwarf.Offset
 }
 
-// maxSection bounds the inflated size of one debug section.
-const maxSection = 4 << 30
-
-// openDebugInfo reads the debug info of the ELF file r; bias is how far the
-// process lies from the file's addresses.
-//
-// The symbols come also where there is no debug info.
-func openDebugInfo(r io.ReaderAt, bias uint64) (syms *symbols, _ *debugInfo, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("debug info is damaged: %v", p)
-		}
-	}()
-	f, err := elf.NewFile(r)
+// openDebugInfo reads the debug info in the file o of a program that lies bias away
+// from the file's addresses. cache may be nil.
+func openDebugInfo(o *elfFile, bias uint64, cache *infoCache) (di *debugInfo, err error) {
+	err = shielded(func() error {
+		di, err = readDebugInfo(o, bias, cache)
+		return err
+	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the executable: %w", err)
+		return nil, err
 	}
-	syms = findSymbols(f, bias)
-	sec := map[string][]byte{}
-	for _, name := range []string{"abbrev", "info", "line", "frame", "loclists", "loc", "rnglists", "ranges", "addr", "str", "line_str", "str_offsets"} {
-		s := f.Section(".debug_" + name)
-		if s == nil {
-			s = f.Section(".zdebug_" + name)
-		}
-		if s == nil || s.Type == elf.SHT_NOBITS {
-			continue
-		}
-		if sec[name], err = sectionData(s); err != nil {
-			return syms, nil, fmt.Errorf("reading section %s: %w", s.Name, err)
-		}
+	return di, nil
+}
+
+func readDebugInfo(o *elfFile, bias uint64, cache *infoCache) (*debugInfo, error) {
+	secs, err := o.debugSections()
+	if err != nil {
+		return nil, err
 	}
-	if len(sec["info"]) == 0 || len(sec["abbrev"]) == 0 {
-		return syms, nil, errNoDebugInfo
+	if !hasInfo(secs) {
+		return nil, errNoDebugInfo
+	}
+	sec, err := o.unpackSections(secs, cache)
+	if err != nil {
+		return nil, err
 	}
 	d, err := dwarf.New(sec["abbrev"], nil, nil, sec["info"], sec["line"], nil, sec["ranges"], sec["str"])
 	if err != nil {
-		return syms, nil, fmt.Errorf("reading debug info: %w", err)
+		return nil, fmt.Errorf("reading debug info: %w", err)
 	}
 	for _, name := range []string{"addr", "line_str", "str_offsets", "rnglists", "loclists"} {
 		if b := sec[name]; b != nil {
 			if err := d.AddSection(".debug_"+name, b); err != nil {
-				return syms, nil, fmt.Errorf("reading debug info: %w", err)
+				return nil, fmt.Errorf("reading debug info: %w", err)
 			}
 		}
 	}
 	di := &debugInfo{
-		dicts: syms.dicts, data: d, bias: bias, loclists: sec["loclists"], locs4: sec["loc"], addr: sec["addr"], funcs: map[dwarf.Offset]*function{},
+		data: d, bias: bias, info: sec["info"], loclists: sec["loclists"], locs4: sec["loc"], addr: sec["addr"], funcs: map[dwarf.Offset]*function{},
 	}
-	di.frames, err = parseFrames(sec["frame"], f.ByteOrder)
+	di.abbrevs.section = sec["abbrev"]
+	di.frames, err = parseFrames(sec["frame"])
 	if err != nil {
-		return syms, nil, fmt.Errorf("reading section .debug_frame: %w", err)
+		return nil, fmt.Errorf("reading section .debug_frame: %w", err)
 	}
-	if err := di.readUnits(sec["info"]); err != nil {
-		return syms, nil, err
-	}
-	return syms, di, nil
-}
-
-// sectionData returns a section's bytes, inflated into memory outside of the
-// Go heap, so that the collector neither scans nor counts tens of megabytes.
-func sectionData(s *elf.Section) ([]byte, error) {
-	if s.Size > maxSection {
-		return nil, fmt.Errorf("claims %d bytes", s.Size)
-	}
-	r := io.Reader(s.Open())
-	n := s.Size
-	if len(s.Name) > 2 && s.Name[1] == 'z' { // .zdebug_: "ZLIB", the size, a zlib stream
-		var h [12]byte
-		raw := io.NewSectionReader(s, 0, int64(s.FileSize))
-		if _, err := io.ReadFull(raw, h[:]); err != nil || string(h[:4]) != "ZLIB" {
-			return nil, errors.New("has no ZLIB header")
-		}
-		n = binary.BigEndian.Uint64(h[4:])
-		if n > maxSection {
-			return nil, fmt.Errorf("claims %d bytes", n)
-		}
-		z, err := zlib.NewReader(raw)
-		if err != nil {
-			return nil, err
-		}
-		r = z
-	}
-	if n == 0 {
-		return nil, nil
-	}
-	b, err := allocOffHeap(int(n))
-	if err != nil {
+	if err := di.readUnits(); err != nil {
 		return nil, err
 	}
-	if _, err := io.ReadFull(r, b); err != nil {
-		freeOffHeap(b)
-		return nil, err
-	}
-	return b, nil
+	return di, nil
 }
 
-// symbols are the addresses in the process of what the engine needs of the runtime; 0 if unknown.
-type symbols struct {
-	allgs       uint64 // runtime.allgs, a []*g
-	sigpanic0   uint64
-	waitReasons uint64            // runtime.waitReasonStrings, a [...]string
-	mheap       uint64            // runtime.mheap_
-	maxStack    uint64            // runtime.maxstacksize
-	dicts       map[uint64]string // dictionaries of instantiated generic functions and types, by address
-}
-
-// findSymbols looks a few names up in .symtab without making a list of all.
-func findSymbols(f *elf.File, bias uint64) *symbols {
-	s := &symbols{dicts: map[uint64]string{}}
-	want := map[string]*uint64{
-		"runtime.allgs": &s.allgs, "runtime.sigpanic0": &s.sigpanic0, "runtime.sigpanic0.abi0": &s.sigpanic0, "runtime.waitReasonStrings": &s.waitReasons,
-		"runtime.mheap_": &s.mheap, "runtime.maxstacksize": &s.maxStack,
-	}
-	tab := f.SectionByType(elf.SHT_SYMTAB)
-	if tab == nil || int(tab.Link) >= len(f.Sections) || tab.Entsize != 24 || tab.Size > maxSection {
-		return s
-	}
-	syms, err := tab.Data()
-	if err != nil {
-		return s
-	}
-	str, err := f.Sections[tab.Link].Data()
-	if err != nil {
-		return s
-	}
-	prefix, dict := []byte("runtime."), []byte("..dict.")
-	for ; len(syms) >= 24; syms = syms[24:] {
-		off := f.ByteOrder.Uint32(syms)
-		if int64(off) >= int64(len(str)) {
-			continue
-		}
-		name := str[off:]
-		if i := bytes.IndexByte(name, 0); i >= 0 {
-			name = name[:i]
-		}
-		switch {
-		case bytes.HasPrefix(name, prefix):
-			if p := want[string(name)]; p != nil {
-				*p = f.ByteOrder.Uint64(syms[8:]) + bias
-			}
-		case bytes.Contains(name, dict):
-			s.dicts[f.ByteOrder.Uint64(syms[8:])+bias] = string(name)
+// hasInfo reports whether there is debug info that describes variables.
+func hasInfo(secs []section) bool {
+	n := 0
+	for _, s := range secs {
+		if s.name == "info" || s.name == "abbrev" {
+			n++
 		}
 	}
-	return s
+	return n == 2
 }
 
 // DWARF attributes that package dwarf has no name for, and Go's own
@@ -225,9 +160,9 @@ const (
 
 // readUnits walks the unit headers (DWARF 5, section 7.5.1), which package dwarf
 // keeps to itself, and reads each unit's first DIE.
-func (di *debugInfo) readUnits(info []byte) error {
-	r := di.data.Reader()
-	for off := 0; off+11 <= len(info); {
+func (di *debugInfo) readUnits() error {
+	info, r := di.info, di.data.Reader()
+	for off := 0; off+12 <= len(info); {
 		n := int64(binary.LittleEndian.Uint32(info[off:]))
 		if n >= 0xfffffff0 || n <= 0 || int64(off)+4+n > int64(len(info)) {
 			return fmt.Errorf("reading debug info: unit at %#x has length %#x", off, n)
@@ -237,7 +172,11 @@ func (di *debugInfo) readUnits(info []byte) error {
 		if version >= 5 {
 			first = off + 12 // unit type
 		}
-		u := &unit{off: dwarf.Offset(first), end: dwarf.Offset(off + 4 + int(n)), version: version}
+		u := &unit{di: di, header: dwarf.Offset(off), off: dwarf.Offset(first), end: dwarf.Offset(off + 4 + int(n)), version: version}
+		u.abbrev = binary.LittleEndian.Uint32(info[off+6:])
+		if version >= 5 {
+			u.abbrev = binary.LittleEndian.Uint32(info[off+8:])
+		}
 		off += 4 + int(n)
 		r.Seek(u.off)
 		e, err := r.Next()
@@ -265,7 +204,8 @@ func (di *debugInfo) readUnits(info []byte) error {
 			}
 		}
 	}
-	sort.Slice(di.ranges, func(i, j int) bool { return di.ranges[i].low < di.ranges[j].low })
+	slices.SortFunc(di.ranges, func(a, b unitRange) int { return cmp.Compare(a.low, b.low) })
+	di.ranges = slices.Clip(di.ranges)
 	return nil
 }
 
@@ -296,41 +236,9 @@ func (di *debugInfo) functionsOf(u *unit) []funcRange {
 		return u.funcs
 	}
 	u.done = true
-	r := di.data.Reader()
-	r.Seek(u.off)
-	if e, err := r.Next(); err != nil || e == nil || !e.Children {
-		return nil
-	}
-	for {
-		e, err := r.Next()
-		if err != nil || e == nil || e.Tag == 0 {
-			break
-		}
-		if e.Tag == dwarf.TagSubprogram {
-			low, ok := e.Val(dwarf.AttrLowpc).(uint64)
-			if ok {
-				high := highPC(e, low)
-				if low < high {
-					u.funcs = append(u.funcs, funcRange{low, high, e.Offset})
-				}
-			}
-		}
-		if e.Children {
-			r.SkipChildren()
-		}
-	}
-	sort.Slice(u.funcs, func(i, j int) bool { return u.funcs[i].low < u.funcs[j].low })
+	defer di.shield()
+	u.funcs = di.scanFunctions(u)
 	return u.funcs
-}
-
-func highPC(e *dwarf.Entry, low uint64) uint64 {
-	switch v := e.Val(dwarf.AttrHighpc).(type) {
-	case uint64:
-		return v
-	case int64:
-		return low + uint64(v)
-	}
-	return 0
 }
 
 // filesOf returns the unit's file table.
@@ -341,6 +249,7 @@ func (di *debugInfo) filesOf(u *unit) []string {
 		return u.files
 	}
 	u.files = []string{}
+	defer di.shield()
 	r := di.data.Reader()
 	r.Seek(u.off)
 	e, err := r.Next()

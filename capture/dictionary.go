@@ -20,21 +20,12 @@ func (l *locator) dictionary(f *frame) uint64 {
 			m := &l.types.module
 			a := lastLoaded(code, f.returnPC-before, strings.Contains(f.fn.name, "]).") || strings.Contains(f.fn.name, "]."),
 				func(pc uint64) bool { return pc >= m.text && pc < m.etext })
-			if a != 0 && strings.HasPrefix(l.di.dicts[a], prefix) {
+			if a != 0 && strings.HasPrefix(l.di.dicts.name(a), prefix) {
 				return a
 			}
 		}
 	}
-	var only uint64
-	for a, name := range l.di.dicts {
-		if strings.HasPrefix(name, prefix) {
-			if only != 0 {
-				return 0
-			}
-			only = a
-		}
-	}
-	return only
+	return l.di.dicts.only(prefix)
 }
 
 // dictionaryPrefix is what the symbols of a generic function's dictionaries begin with:

@@ -9,25 +9,31 @@ import (
 
 // ofDIE returns the type described at off, or nil if what is there describes
 // none.
-func (tt *typeTable) ofDIE(off dwarf.Offset) *typ {
+func (tt *typeTable) ofDIE(di *debugInfo, off dwarf.Offset) *typ {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
-	return tt.fromDIE(off, 0)
+	return tt.fromDIE(di, off, 0)
+}
+
+// dieKey tells DIEs of the program and its plugins apart.
+type dieKey struct {
+	di  *debugInfo
+	off dwarf.Offset
 }
 
 // fromDIE is ofDIE with the lock held. A type that the runtime knows too is the
 // runtime's: DW_AT_go_runtime_type is its offset from moduledata.types.
-func (tt *typeTable) fromDIE(off dwarf.Offset, nesting int) *typ {
-	if t, ok := tt.byDIE[off]; ok {
+func (tt *typeTable) fromDIE(di *debugInfo, off dwarf.Offset, nesting int) *typ {
+	if t, ok := tt.byDIE[dieKey{di, off}]; ok {
 		return t
 	}
-	di := tt.info.Load()
 	if di == nil || nesting > maxTypeNesting {
 		return nil
 	}
+	defer di.shield()
 	t := tt.makeDIE(di, off, nesting)
 	if t != nil {
-		tt.byDIE[off] = t
+		tt.byDIE[dieKey{di, off}] = t
 	}
 	return t
 }
@@ -40,17 +46,21 @@ func (tt *typeTable) makeDIE(di *debugInfo, off dwarf.Offset, nesting int) *typ 
 		return nil
 	}
 	if rt := runtimeType(e); rt != 0 {
-		if t := tt.fromRtype(tt.module.types + rt); t != nil {
+		types := tt.module.types
+		if di.types != 0 {
+			types = di.types
+		}
+		if t := tt.fromRtype(types + rt); t != nil {
 			return t
 		}
 	}
 	name, _ := e.Val(dwarf.AttrName).(string)
 	kind := dump.Kind(constant(e.Val(attrGoKind), 0) & 31)
 	under, _ := e.Val(dwarf.AttrType).(dwarf.Offset)
-	t := &typ{table: tt, name: name, kind: kind, die: off, named: isNamed(name)}
+	t := &typ{table: tt, name: name, kind: kind, die: off, di: di, named: isNamed(name)}
 	switch e.Tag {
 	case dwarf.TagTypedef:
-		u := tt.fromDIE(under, nesting+1)
+		u := tt.fromDIE(di, under, nesting+1)
 		switch {
 		case u == nil:
 			return nil
@@ -58,7 +68,7 @@ func (tt *typeTable) makeDIE(di *debugInfo, off dwarf.Offset, nesting int) *typ 
 			return u // the typedef of a struct only names it
 		case kind == dump.Invalid || kind == u.kind:
 			// A type whose DIE is the underlying one's: same contents, own name.
-			t.kind, t.size, t.die = u.kind, u.size, u.die
+			t.kind, t.size, t.die, t.di = u.kind, u.size, u.die, u.di
 			if u.rtype != 0 && !t.isShape() {
 				return u
 			}
@@ -83,6 +93,9 @@ func (tt *typeTable) makeDIE(di *debugInfo, off dwarf.Offset, nesting int) *typ 
 		}
 	default:
 		return nil
+	}
+	if int(t.kind) < len(kindShape) && kindShape[t.kind].size > 0 && uint64(kindShape[t.kind].size) != t.size {
+		return nil // damaged: what reads a string or slice relies on there being all of it
 	}
 	t.opaque = t.named && isOurs(packageOf(t.name))
 	t.id = uint32(len(tt.all) + 1)
@@ -148,10 +161,11 @@ func baseKind(e *dwarf.Entry, size uint64) dump.Kind {
 
 // resolveDIE fills in what a type of DWARF consists of; the lock is held.
 func (tt *typeTable) resolveDIE(t *typ) {
-	di := tt.info.Load()
+	di := t.di
 	if di == nil || t.die == 0 {
 		return
 	}
+	defer di.shield()
 	r := di.data.Reader()
 	r.Seek(t.die)
 	e, err := r.Next()
@@ -160,7 +174,7 @@ func (tt *typeTable) resolveDIE(t *typ) {
 	}
 	ref := func(a dwarf.Attr) *typ {
 		if off, ok := e.Val(a).(dwarf.Offset); ok {
-			return tt.fromDIE(off, 1)
+			return tt.fromDIE(di, off, 1)
 		}
 		return nil
 	}
@@ -181,6 +195,14 @@ func (tt *typeTable) resolveDIE(t *typ) {
 	if !e.Children {
 		return
 	}
+	// The types that values are made of, one within the other, cannot be endless.
+	defer func() {
+		if contains(t, t, map[*typ]bool{}) {
+			t.fields, t.elem, t.len = nil, nil, 0
+		}
+	}()
+	t.fields = nil
+	end := uint64(0) // of the field before
 	for {
 		c, err := r.Next()
 		if err != nil || c == nil || c.Tag == 0 {
@@ -200,7 +222,7 @@ func (tt *typeTable) resolveDIE(t *typ) {
 			if !ok {
 				break
 			}
-			f := field{off: uint64(constant(c.Val(dwarf.AttrDataMemberLoc), 0)), typ: tt.fromDIE(off, 1)}
+			f := field{off: uint64(constant(c.Val(dwarf.AttrDataMemberLoc), 0)), typ: tt.fromDIE(di, off, 1)}
 			f.name, _ = c.Val(dwarf.AttrName).(string)
 			switch v := c.Val(attrGoEmbedded).(type) {
 			case bool:
@@ -208,13 +230,40 @@ func (tt *typeTable) resolveDIE(t *typ) {
 			case int64:
 				f.embedded = v != 0
 			}
-			if f.typ == nil || f.off+f.typ.size > t.size {
+			if f.typ == nil || f.off < end || f.off > t.size || f.typ.size > t.size-f.off {
 				break
 			}
+			end = f.off + f.typ.size
 			t.fields = append(t.fields, f)
 		}
 		if c.Children {
 			r.SkipChildren()
 		}
 	}
+}
+
+// contains reports whether a value of t holds one of in, as far as its parts' types are
+// resolved: those that are not yet will find the others so.
+func contains(t, in *typ, seen map[*typ]bool) bool {
+	parts := make([]*typ, 0, len(t.fields)+1)
+	switch t.kind {
+	case dump.Struct:
+		for i := range t.fields {
+			parts = append(parts, t.fields[i].typ)
+		}
+	case dump.Array:
+		parts = append(parts, t.elem)
+	}
+	for _, p := range parts {
+		if p == nil || p.rtype != 0 || seen[p] {
+			continue
+		}
+		if p == in {
+			return true
+		}
+		if seen[p] = true; len(seen) > maxTypeNesting*100 || contains(p, in, seen) {
+			return true
+		}
+	}
+	return false
 }

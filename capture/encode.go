@@ -145,6 +145,14 @@ func (s *Snapshot) finishLate(ctx context.Context, end deadline) {
 	if di == nil {
 		return
 	}
+	if s.cold != nil {
+		select {
+		case <-s.cold.done:
+		case <-t.C: // the other frames have variables
+		case <-ctx.Done():
+			return
+		}
+	}
 	s.w.info = di
 	s.locate(di, end)
 	s.addRoots()

@@ -31,6 +31,7 @@ type Engine struct {
 	busy    chan struct{} // held during phase one
 	pending atomic.Int64  // bytes held by snapshots
 	ready   chan struct{} // closed when debug info is loaded, or known to be missing
+	idle    chan struct{} // closed when nothing is read in advance any more
 	infoErr error         // why there is no debug info; set before ready is closed
 }
 
@@ -42,14 +43,14 @@ type program struct {
 }
 
 // New makes an engine and begins to load the program's debug info in the background,
-// which takes 20 ms to half a second of one core, depending on the size of the
-// program. Captures made before that is done find variables later; see [Engine.Ready].
+// which takes a few milliseconds, or, when it must be unpacked first, up to half a second of one core, depending on
+// the size of the program. Captures made before that is done find variables later; see [Engine.Ready].
 func New(cfg Config) (*Engine, error) {
 	cfg.fill()
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, redactor: cfg.Redactor, busy: make(chan struct{}, 1), ready: make(chan struct{}), started: time.Now()}
+	e := &Engine{cfg: cfg, redactor: cfg.Redactor, busy: make(chan struct{}, 1), ready: make(chan struct{}), idle: make(chan struct{}), started: time.Now()}
 	if e.redactor == nil {
 		r, err := redact.New(redact.DefaultConfig())
 		if err != nil {
@@ -101,7 +102,27 @@ type loaded struct {
 
 var errNoRoom = errors.New("the limit of the address space (RLIMIT_AS, ulimit -v) leaves no room for it")
 
-var running = sync.OnceValue(func() (l loaded) {
+// running is what was loaded by the first engine, or, if that has found none, by the
+// latest.
+var running struct {
+	mu   sync.Mutex
+	done bool
+	loaded
+	cfg  DebugInfo
+	warn func(error)
+}
+
+func load(cfg *DebugInfo, warn func(error)) loaded {
+	running.mu.Lock()
+	defer running.mu.Unlock()
+	if !running.done || running.err != nil {
+		running.loaded = loadRunning(cfg, warn)
+		running.done, running.cfg, running.warn = true, *cfg, warn
+	}
+	return running.loaded
+}
+
+func loadRunning(cfg *DebugInfo, warn func(error)) (l loaded) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.info, l.err = nil, fmt.Errorf("reading debug info failed: %v", p)
@@ -112,32 +133,60 @@ var running = sync.OnceValue(func() (l loaded) {
 		l.err = fmt.Errorf("variables cannot be read on %s/%s", runtime.GOOS, runtime.GOARCH)
 		return l
 	}
-	f, bias, err := openExecutable()
+	exe, bias, err := openExecutable()
 	if err != nil {
 		l.err = err
 		return l
 	}
-	defer f.Close()
-	if fi, err := f.Stat(); err == nil && !haveRoom(8*fi.Size()) { // debug info is compressed
+	l.symbols = exe.findSymbols(bias)
+	o, _, err := findDebugInfo(exe, cfg)
+	if err != nil {
+		l.err = err
+		return l
+	}
+	if o != exe && l.symbols.allgs == 0 {
+		l.symbols = o.findSymbols(bias)
+	}
+	if !haveRoom(8 * int64(len(o.data))) { // debug info is compressed
 		l.err = fmt.Errorf("reading debug info: %w", errNoRoom)
 		return l
 	}
-	l.symbols, l.info, l.err = openDebugInfo(f, bias)
-	if l.info != nil && !strings.HasPrefix(runtime.Version(), "go1.26") {
+	l.info, l.err = openDebugInfo(o, bias, cfg.cache(warn))
+	if l.info == nil {
+		return l
+	}
+	l.info.dicts = l.symbols.dicts
+	if !strings.HasPrefix(runtime.Version(), "go1.26") {
 		l.layout = l.info.layout(go126)
 	}
 	return l
-})
+}
 
 // load reads the debug info of the running program.
 func (e *Engine) load() {
-	defer close(e.ready)
-	l := running()
+	defer close(e.idle)
+	guarded(func() {
+		e.loadInfo()
+		close(e.ready)
+		if di := e.info.Load(); di != nil {
+			e.warm(di)
+		}
+	})
+}
+
+func (e *Engine) loadInfo() {
+	var warned sync.Once
+	warn := func(err error) {
+		if e.cfg.Warn != nil {
+			warned.Do(func() { go e.cfg.Warn(err) })
+		}
+	}
+	l := load(&e.cfg.DebugInfo, warn)
 	e.infoErr = l.err
 	if l.symbols != nil {
 		e.symbols.Store(l.symbols)
 	}
-	defer func() { _ = recover() }() // what follows makes dumps better, or saves time later
+	defer func() { _ = recover() }() // what follows makes dumps better
 	if e.symbols.Load().allgs == 0 && haveStack {
 		s := *e.symbols.Load()
 		s.allgs = findAllgs(e.types.module, &go126)
@@ -148,16 +197,40 @@ func (e *Engine) load() {
 	}
 	e.layout.Store(&l.layout)
 	e.info.Store(l.info)
-	// What a failing request will ask for first: the functions of the program's own
-	// packages and of those that call them.
-	for _, u := range l.info.units {
-		if u.name == "runtime" || u.name == "net/http" || e.isUser(u.name+".f", "") {
-			l.info.functionsOf(u)
-		}
-	}
 	if len(e.cfg.Variables) > 0 {
 		e.globals.Store(e.findGlobals(l.info, e.cfg.Variables))
 	}
+}
+
+// maxWarm is how much debug info is gone through in advance.
+const maxWarm = 16 << 20
+
+// warm reads what a failing request will ask for first: where the functions of the
+// program's own packages are, and of those that call them.
+func (e *Engine) warm(di *debugInfo) {
+	defer func() { _ = recover() }()
+	left := maxWarm
+	for _, u := range di.units {
+		if u.name == "runtime" || u.name == "net/http" || e.isMain(u.name) {
+			if left -= int(u.end - u.off); left < 0 {
+				return
+			}
+			di.functionsOf(u)
+			runtime.Gosched()
+		}
+	}
+}
+
+// isMain reports whether a package is of the program's main module.
+func (e *Engine) isMain(pkg string) bool {
+	if pkg == "main" {
+		return true
+	}
+	if e.program.build == nil || e.program.build.Main.Path == "" {
+		return false
+	}
+	rest, ok := strings.CutPrefix(pkg, e.program.build.Main.Path)
+	return ok && (rest == "" || rest[0] == '/')
 }
 
 // Ready waits until the program's debug info is loaded. It returns nil if it is,
@@ -174,7 +247,7 @@ func (e *Engine) Ready(ctx context.Context) error {
 // Close waits for the loading of debug info to end. Snapshots must not be made or
 // encoded afterwards.
 func (e *Engine) Close() error {
-	<-e.ready
+	<-e.idle
 	return nil
 }
 
@@ -189,7 +262,7 @@ func (e *Engine) isUser(fn, file string) bool {
 		return false
 	}
 	pkg := packageOf(fn)
-	if pkg == "main" {
+	if pkg == "main" || strings.HasPrefix(pkg, "plugin/unnamed-") { // a plugin's main package that was built from files
 		return true
 	}
 	if isOurs(pkg) || strings.HasPrefix(pkg, "go.opentelemetry.io/") {

@@ -4,10 +4,13 @@ package capture
 
 import (
 	"errors"
-	"os"
 	"runtime"
 )
 
-func openExecutable() (*os.File, uint64, error) {
+func openExecutable() (*elfFile, uint64, error) {
 	return nil, 0, errors.New("the running program's file cannot be read on " + runtime.GOOS)
+}
+
+func openMapped(uint64) (*elfFile, uint64, error) {
+	return nil, 0, errors.New("plugins' files are not known on " + runtime.GOOS)
 }

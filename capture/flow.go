@@ -243,7 +243,7 @@ func (l *locator) findSlots(fl *flow) {
 		for i := range s.vars {
 			v := &s.vars[i]
 			if v.expr != nil {
-				t := l.types.ofDIE(v.typ)
+				t := l.types.ofDIE(l.di, v.typ)
 				ps, ok := locate(v.expr, 0, 0, nil)
 				if !ok || len(ps) != 1 || ps[0].kind != pieceMemory {
 					continue

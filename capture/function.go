@@ -2,6 +2,7 @@ package capture
 
 import (
 	"debug/dwarf"
+	"slices"
 
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 )
@@ -44,7 +45,7 @@ type variable struct {
 }
 
 // functionAt returns the function that holds the DWARF address pc, or nil.
-func (di *debugInfo) functionAt(pc uint64) *function {
+func (di *debugInfo) functionAt(pc uint64) (f *function) {
 	u := di.unitAt(pc)
 	if u == nil {
 		return nil
@@ -68,7 +69,8 @@ func (di *debugInfo) functionAt(pc uint64) *function {
 	if f, ok := di.funcs[fr.off]; ok {
 		return f
 	}
-	f := di.readFunction(u, fr)
+	defer di.shield()
+	f = di.readFunction(u, fr)
 	di.funcs[fr.off] = f
 	return f
 }
@@ -156,7 +158,7 @@ func (di *debugInfo) readVariable(e *dwarf.Entry) (variable, bool) {
 	v := variable{list: -1, closureOff: constant(e.Val(attrGoClosureOffset), -1)}
 	switch l := e.Val(dwarf.AttrLocation).(type) {
 	case []byte:
-		v.expr = l
+		v.expr = slices.Clone(l)
 	case int64:
 		v.list = l
 	}

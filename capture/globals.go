@@ -138,7 +138,7 @@ func (e *Engine) findGlobals(di *debugInfo, patterns []string) *globals {
 			case len(g.vars) == maxGlobals:
 				g.left++
 			default:
-				if v.t = e.types.ofDIE(v.typ); v.t != nil {
+				if v.t = e.types.ofDIE(di, v.typ); v.t != nil {
 					v.t.resolve()
 				}
 				g.vars = append(g.vars, v.global)
@@ -169,6 +169,7 @@ type globalDIE struct {
 // those of variables that it has left out; thread-local ones have another location, and Go
 // has none.
 func (di *debugInfo) globalsOf(u *unit) []globalDIE {
+	defer di.shield()
 	r := di.data.Reader()
 	r.Seek(u.off)
 	if e, err := r.Next(); err != nil || e == nil || !e.Children {

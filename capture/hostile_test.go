@@ -70,11 +70,16 @@ func useAll(di *debugInfo, tt *typeTable) {
 // may be an error, or wrong, but nothing crashes, hangs or allocates without bound.
 func TestDamagedDebugInfo(t *testing.T) {
 	good := smallProgram(t)
-	syms, di, err := openDebugInfo(bytes.NewReader(good), 0)
-	if err != nil || syms.allgs == 0 {
-		t.Fatal(syms, err)
+	o, err := newELF("small", good)
+	if err != nil {
+		t.Fatal(err)
 	}
-	_ = di
+	if syms := o.findSymbols(0); syms.allgs == 0 || syms.sigpanic0 == 0 || syms.mheap == 0 || syms.waitReasons == 0 {
+		t.Fatal(syms)
+	}
+	if _, err := openDebugInfo(o, 0, nil); err != nil {
+		t.Fatal(err)
+	}
 	start := bytes.Index(good, []byte("small")) // any place; sections lie behind the data
 	rng := rand.New(rand.NewPCG(1, 2))
 	rounds := 60
@@ -98,16 +103,27 @@ func TestDamagedDebugInfo(t *testing.T) {
 
 func tryDebugInfo(tb testing.TB, b []byte) {
 	tb.Helper()
-	_, di, err := openDebugInfo(bytes.NewReader(b), 0)
-	if err != nil || di == nil {
+	o, err := newELF("damaged", b)
+	if err != nil {
 		return
 	}
+	syms := o.findSymbols(0)
+	di, err := openDebugInfo(o, 0, nil)
+	if err != nil {
+		return
+	}
+	di.dicts = syms.dicts
+	tt := newTestTypes(di)
+	guarded(func() { useAll(di, tt) })
+}
+
+// newTestTypes makes a table of types that knows no type but those of di.
+func newTestTypes(di *debugInfo) *typeTable {
 	e := &Engine{}
 	l := go126
 	e.layout.Store(&l)
 	e.info.Store(di)
-	tt := newTypeTable(self{}, module{}, &e.layout, &e.info)
-	guarded(func() { useAll(di, tt) })
+	return newTypeTable(self{}, module{}, &e.layout, &e.info)
 }
 
 func FuzzLocate(f *testing.F) {
@@ -132,14 +148,15 @@ func FuzzFrames(f *testing.F) {
 	b = append(append(b, binary.LittleEndian.AppendUint32(nil, uint32(len(fde)))...), fde...)
 	f.Add(b, uint64(0x1010))
 	f.Fuzz(func(t *testing.T, b []byte, pc uint64) {
-		ft, err := parseFrames(b, binary.LittleEndian)
+		ft, err := parseFrames(b)
 		if err != nil {
 			return
 		}
 		ft.at(pc)
 		for _, e := range ft.fdes {
-			ft.at(e.low)
-			ft.at(e.high - 1)
+			low, high := ft.bounds(e)
+			ft.at(low)
+			ft.at(high - 1)
 		}
 	})
 }

@@ -36,8 +36,9 @@ type layout struct {
 	// runtime.mheap, heapArena and mspan (runtime/mheap.go)
 	mheapArenas, mheapSweepgen, arenaSpans, spanStart, spanPages, spanState, spanElem, spanSweepgen, spanAllocBits uint64
 	// runtime._func and moduledata (runtime/runtime2.go, symtab.go)
-	funcNpcdata, funcNfuncdata, mdPctab, mdGofunc uint64
-	funcSize                                      uint64 // where its tables begin
+	funcNpcdata, funcNfuncdata, funcPcsp    uint64
+	mdPctab, mdGofunc, mdPluginPath, mdNext uint64
+	funcSize                                uint64 // where its tables begin
 }
 
 // go126 is the layout of Go 1.26.
@@ -57,7 +58,7 @@ var go126 = layout{
 	mtGroupSize: 80, mtSlotSize: 88, mtElemOff: 96, mtFlags: 104,
 	mheapSweepgen: 65856, spanSweepgen: 88, spanAllocBits: 64,
 	mheapArenas: mheapArenas126, arenaSpans: 0, spanStart: 24, spanPages: 32, spanState: 99, spanElem: 104,
-	funcNpcdata: 28, funcNfuncdata: 43, mdPctab: 80, mdGofunc: 320, funcSize: 44,
+	funcNpcdata: 28, funcNfuncdata: 43, funcPcsp: 16, mdPctab: 80, mdGofunc: 320, mdPluginPath: 432, mdNext: 584, funcSize: 44,
 }
 
 // mheapArenas126 is the offset of runtime.mheap.arenas, behind fields whose
@@ -149,6 +150,9 @@ func (l *layout) fields() []layoutField {
 		{"runtime._func", "nfuncdata", &l.funcNfuncdata},
 		{"runtime.moduledata", "pctab", &l.mdPctab},
 		{"runtime.moduledata", "gofunc", &l.mdGofunc},
+		{"runtime.moduledata", "pluginpath", &l.mdPluginPath},
+		{"runtime.moduledata", "next", &l.mdNext},
+		{"runtime._func", "pcsp", &l.funcPcsp},
 	}
 }
 
@@ -183,28 +187,39 @@ const (
 	mdTypes     = 0x128
 )
 
+// thisModuleAddr returns the address of the moduledata of the module that this code is
+// in, 0 if the runtime does not say.
+func thisModuleAddr() uint64 {
+	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
+		return 0
+	}
+	return uint64(uintptr(findfunc(reflect.ValueOf(thisModule).Pointer()).module))
+}
+
 // thisModule reads the moduledata of the module that this code is in. ok is
 // false if what is there does not look like one.
 func thisModule() (m module, ok bool) {
-	pc := reflect.ValueOf(thisModule).Pointer()
-	fi := findfunc(pc)
-	if fi.module == nil || runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
+	at := thisModuleAddr()
+	if at == 0 {
 		return module{}, false
 	}
+	guarded(func() { m, ok = readModule(at) })
+	pc, a := uint64(reflect.ValueOf(thisModule).Pointer()), uint64(uintptr(rtypePtr(reflect.TypeFor[int]())))
+	return m, ok && m.text <= pc && pc < m.etext && m.types <= a && a < m.etypes
+}
+
+// readModule reads the moduledata at addr.
+func readModule(addr uint64) (m module, ok bool) {
 	var b [mdTypes + 16]byte
-	guarded(func() {
-		if (self{}).ReadAt(b[:], uint64(uintptr(fi.module))) != nil {
-			return
-		}
-		m = module{
-			text: word(b[:], mdText), etext: word(b[:], mdText+8),
-			data: word(b[:], mdNoptrdata), enoptrbss: word(b[:], mdEnoptrbss),
-			types: word(b[:], mdTypes), etypes: word(b[:], mdTypes+8),
-		}
-		a := uint64(uintptr(rtypePtr(reflect.TypeFor[int]())))
-		ok = m.text <= uint64(pc) && uint64(pc) < m.etext && m.types <= a && a < m.etypes
-	})
-	return m, ok
+	if (self{}).ReadAt(b[:], addr) != nil {
+		return m, false
+	}
+	m = module{
+		text: word(b[:], mdText), etext: word(b[:], mdText+8),
+		data: word(b[:], mdNoptrdata), enoptrbss: word(b[:], mdEnoptrbss),
+		types: word(b[:], mdTypes), etypes: word(b[:], mdTypes+8),
+	}
+	return m, m.text != 0 && m.text < m.etext && m.types < m.etypes
 }
 
 // rtypePtr returns a pointer to t's abi.Type.

@@ -133,7 +133,7 @@ func (l *locator) typeOf(f *frame, c *call, v *variable) *typ {
 			}
 		}
 	}
-	return l.types.ofDIE(v.typ)
+	return l.types.ofDIE(l.di, v.typ)
 }
 
 // hidden returns the value of one of the compiler's own pointer variables.

@@ -1,6 +1,9 @@
 package capture
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // registers are a frame's general registers by DWARF number, as far as they are
 // known.
@@ -164,7 +167,7 @@ func locate(expr []byte, cfa, bias uint64, regs *registers) (pieces []piece, ok 
 func (di *debugInfo) locationAt(u *unit, off int64, pc uint64) (expr []byte, low, high uint64) {
 	di.locations(u, off, func(e []byte, lo, hi uint64) bool {
 		if lo <= pc && pc < hi {
-			expr, low, high = e, lo, hi
+			expr, low, high = slices.Clone(e), lo, hi
 			return false
 		}
 		return true
@@ -175,6 +178,7 @@ func (di *debugInfo) locationAt(u *unit, off int64, pc uint64) (expr []byte, low
 // locations calls f for each entry of the location list at off until it returns
 // false.
 func (di *debugInfo) locations(u *unit, off int64, f func(expr []byte, low, high uint64) bool) {
+	defer di.shield()
 	if u.version < 5 {
 		di.locations4(u, off, f)
 		return

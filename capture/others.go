@@ -100,7 +100,7 @@ func (s *Snapshot) newOthers(d *decoder, end deadline) *others {
 	w.next = w.objects.len()
 	o.empty = o.arena.mark()
 	o.loc = locator{di: o.di, types: s.e.types, mem: &w.mem, arena: &o.arena, heap: &w.heap, meter: &o.meter, layout: s.e.layout.Load(), collected: true}
-	o.unwinder = unwinder{di: o.di, mem: &w.mem, max: maxOtherFrames, steps: map[stepKey]*step{}, end: end}
+	o.unwinder = unwinder{di: o.di, layout: s.e.layout.Load(), mem: &w.mem, max: maxOtherFrames, steps: map[stepKey]*step{}, end: end}
 	o.meter.start(end)
 	w.heap.marked = false
 	o.group()
@@ -265,6 +265,7 @@ func (o *others) variables(f *frame, si *siteInfo, j int) []root {
 		// What was handed out stays where it is.
 		o.roots, n = make([]root, 0, max(2*cap(o.roots), len(c.vars), 512)), 0
 	}
+	o.loc.di = f.fn.unit.di
 	o.loc.buf, o.loc.plan = o.roots[n:n:n+len(c.vars)], si.placed[j]
 	vars := o.loc.roots(f, c, si.pos[j].line)
 	o.roots = o.roots[:n+len(vars)]
@@ -276,8 +277,8 @@ func (o *others) site(f *frame, inner uint64) *siteInfo {
 	if si := o.sites[k]; si != nil {
 		return si
 	}
-	si := &siteInfo{calls: f.fn.callsAt(f.lookup() - o.di.bias)}
-	si.pos = o.di.positions(f, si.calls)
+	si := &siteInfo{calls: f.fn.callsAt(f.lookup() - f.fn.unit.di.bias)}
+	si.pos = f.fn.unit.di.positions(f, si.calls)
 	si.user = make([]bool, len(si.calls))
 	si.placed = make([][]placed, len(si.calls))
 	for j := range si.calls {

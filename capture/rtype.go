@@ -27,7 +27,7 @@ var kindShape = [...]struct{ size, ptrs, length int64 }{
 // believed: one made at run time by package reflect lies on the heap, where
 // nothing tells it from other data.
 func (tt *typeTable) genuine(addr uint64) bool {
-	m := &tt.module
+	m := tt.moduleOf(addr)
 	if addr < m.types || addr+typeHeader > m.etypes || addr%8 != 0 {
 		return false
 	}
@@ -52,7 +52,7 @@ func (tt *typeTable) genuine(addr uint64) bool {
 			return false
 		}
 	}
-	if !tt.genuineName(uint64(int64(int32(word(b[:], 40)))), flags) {
+	if !tt.genuineName(m, uint64(int64(int32(word(b[:], 40)))), flags) {
 		return false
 	}
 	const uncommon = 1 << 0 // abi.TFlagUncommon
@@ -73,8 +73,7 @@ func (tt *typeTable) genuine(addr uint64) bool {
 
 // genuineName reports whether there is an abi.Name at that offset: a flag byte, the
 // length as a varint, the bytes.
-func (tt *typeTable) genuineName(off uint64, flags uint8) bool {
-	m := &tt.module
+func (tt *typeTable) genuineName(m *module, off uint64, flags uint8) bool {
 	if off == 0 || off >= m.etypes-m.types {
 		return false
 	}

@@ -18,6 +18,8 @@ var builds = []struct {
 	flags []string
 	whole bool // every local has its value
 	bare  bool // there is no debug info
+	env   string
+	post  func(t *testing.T, bin string) // what is done to the binary
 }{
 	{name: "default"},
 	{name: "noopt", flags: []string{"-gcflags=all=-N -l"}, whole: true},
@@ -26,6 +28,18 @@ var builds = []struct {
 	{name: "pie", flags: []string{"-buildmode=pie"}},
 	{name: "stripped", flags: []string{"-ldflags=-s -w"}, bare: true},
 	{name: "nodwarf", flags: []string{"-ldflags=-w"}, bare: true},
+	{name: "dwarf4", flags: []string{"-gcflags=-N -l"}, env: "GOEXPERIMENT=nodwarf5"},
+	{name: "uncompressed", flags: []string{"-ldflags=-compressdwarf=false"}},
+	{name: "zstd", flags: []string{"-ldflags=-compressdwarf=false"}, post: func(t *testing.T, bin string) {
+		binutil(t, "objcopy", "--compress-debug-sections=zstd", bin)
+	}},
+	{name: "external", flags: []string{"-ldflags=-linkmode=external"}, env: "CGO_ENABLED=1"},
+	{name: "external-pie", flags: []string{"-ldflags=-linkmode=external", "-buildmode=pie"}, env: "CGO_ENABLED=1"},
+	{name: "debuglink", flags: []string{"-gcflags=all=-N -l"}, whole: true, post: separate},
+	{name: "debuglink-pie", flags: []string{"-buildmode=pie"}, post: separate},
+	{name: "strip-debug", flags: []string{"-gcflags=all=-N -l"}, bare: true, post: func(t *testing.T, bin string) {
+		binutil(t, "strip", "--strip-debug", bin)
+	}},
 }
 
 const (
@@ -138,8 +152,15 @@ func TestScenarios(t *testing.T) {
 			dir := t.TempDir()
 			bin := filepath.Join(dir, "target")
 			args := append(append([]string{"build"}, b.flags...), "-o", bin, "./"+target)
-			if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+			cmd := exec.Command("go", args...)
+			if b.env != "" {
+				cmd.Env = append(os.Environ(), b.env)
+			}
+			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+			}
+			if b.post != nil {
+				b.post(t, bin)
 			}
 			if out, err := exec.Command(bin, dir).CombinedOutput(); err != nil {
 				t.Fatalf("target: %v\n%s", err, out)
@@ -197,6 +218,22 @@ func TestScenarios(t *testing.T) {
 			}
 		})
 	}
+}
+
+// binutil runs a program of GNU binutils.
+func binutil(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s (package binutils): %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+}
+
+// separate moves the debug info of a program to a file beside it, as distributions do.
+func separate(t *testing.T, bin string) {
+	t.Helper()
+	binutil(t, "objcopy", "--only-keep-debug", bin, bin+".debug")
+	binutil(t, "strip", bin)
+	binutil(t, "objcopy", "--add-gnu-debuglink="+bin+".debug", bin)
 }
 
 func checkReason(t *testing.T, got []dump.ErrorInfo, want []string) {

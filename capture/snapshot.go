@@ -36,7 +36,8 @@ type Snapshot struct {
 	hasSignal bool
 	drop      int // how many panics lie between the newest and the one that failed
 
-	infoWait bool // debug info was not loaded yet
+	cold     *plugin // wait for its debug info as well
+	infoWait bool    // debug info was not loaded yet
 	frames   []snapFrame
 	values   []snapValue
 	reason   []dump.ErrorInfo
@@ -168,9 +169,14 @@ func (s *Snapshot) phaseOne(start int64) error {
 			s.others, s.left = c.copyAll(syms.allgs, e.cfg.MaxGoroutines)
 			s.copied = nanotime()
 		}
+		plugins.look(e.layout.Load())
+		if s.cold = s.coldPlugin(); s.cold != nil {
+			di = nil
+		}
 		if di != nil {
 			s.locate(di, end)
 		} else {
+			s.infoWait = s.cold != nil
 			s.symbolize()
 			select {
 			case <-e.ready: // there is none
@@ -335,7 +341,7 @@ func (s *Snapshot) addValue(c *chain, name string, kind dump.VarKind, v any) {
 // locate unwinds the copied stack and reads its variables.
 func (s *Snapshot) locate(di *debugInfo, end deadline) {
 	mem := &s.w.mem
-	u := unwinder{di: di, stack: &s.stack, mem: mem, hi: s.hi, max: s.e.cfg.MaxFrames + 64, end: end}
+	u := unwinder{di: di, layout: s.e.layout.Load(), stack: &s.stack, mem: mem, hi: s.hi, max: s.e.cfg.MaxFrames + 64, end: end}
 	frames, truncated := u.unwind(s.startPC, s.startSP, false)
 	if len(frames) == 0 {
 		s.symbolize()
@@ -360,7 +366,7 @@ func (s *Snapshot) locate(di *debugInfo, end deadline) {
 // cycles is how many cycles the garbage collector has finished since the frames began.
 func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit, cycles int, end deadline) []snapFrame {
 	e := s.e
-	loc := locator{di: di, types: e.types, mem: &s.w.mem, arena: &s.reads, heap: &s.w.heap, meter: &s.w.meter, layout: e.layout.Load(), collected: cycles != 0}
+	loc := locator{types: e.types, mem: &s.w.mem, arena: &s.reads, heap: &s.w.heap, meter: &s.w.meter, layout: e.layout.Load(), collected: cycles != 0}
 	s.w.heap.marked = cycles <= 1
 	s.w.meter.start(end)
 	var out []snapFrame
@@ -379,6 +385,8 @@ func (s *Snapshot) readFrames(di *debugInfo, frames []frame, limit, cycles int, 
 			}
 			continue
 		}
+		di := f.fn.unit.di // the program's or a plugin's
+		loc.di = di
 		calls := f.fn.callsAt(f.lookup() - di.bias)
 		for j, p := range di.positions(f, calls) {
 			if f.fn.wrapper && j == len(calls)-1 && i > 0 {

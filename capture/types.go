@@ -29,7 +29,8 @@ type typ struct {
 
 	// ----
 	table    *typeTable
-	die      dwarf.Offset // where it comes from, if rtype is 0
+	di       *debugInfo
+	die      dwarf.Offset // where in di it comes from, if rtype is 0
 	resolved atomic.Bool
 	elem     *typ
 	key      *typ
@@ -84,14 +85,14 @@ type typeTable struct {
 	mu      sync.Mutex
 	all     []*typ
 	byRtype map[uint64]*typ
-	byDIE   map[dwarf.Offset]*typ
+	byDIE   map[dieKey]*typ
 	bytes   *typ // [n]uint8 contents of strings
 	text    *typ // string
 	word    *typ
 }
 
 func newTypeTable(mem Memory, m module, l *atomic.Pointer[layout], info *atomic.Pointer[debugInfo]) *typeTable {
-	t := &typeTable{mem: mem, module: m, layout: l, info: info, byRtype: map[uint64]*typ{}, byDIE: map[dwarf.Offset]*typ{}}
+	t := &typeTable{mem: mem, module: m, layout: l, info: info, byRtype: map[uint64]*typ{}, byDIE: map[dieKey]*typ{}}
 	t.supports = newSupportSet()
 	t.text = t.ofReflect(reflect.TypeFor[string]())
 	t.bytes = t.ofReflect(reflect.TypeFor[byte]())
@@ -297,6 +298,9 @@ func (t *typ) resolveReflect(rt reflect.Type) {
 // maxFlatSlots is how many slots of an array inside a value are listed one by one.
 const maxFlatSlots = 64
 
+// maxSlots bounds the slots of a value; only damaged debug info has types with more.
+const maxSlots = 1 << 20
+
 // appendSlots appends t's slots, as they lie in a value of t at offset off.
 func (t *typ) appendSlots(s []slot, off uint64, nesting int) []slot {
 	switch t.kind {
@@ -310,7 +314,18 @@ func (t *typ) appendSlots(s []slot, off uint64, nesting int) []slot {
 				continue
 			}
 			n := len(s)
-			s = f.typ.appendSlots(s, off+f.off, nesting+1)
+			if f.typ.resolved.Load() && f.typ.kind == dump.Struct {
+				// Its slots are known; going through its fields again would, with damaged debug info, take for ever.
+				for _, k := range f.typ.slots {
+					k.off += off + f.off
+					s = append(s, k)
+				}
+			} else {
+				s = f.typ.appendSlots(s, off+f.off, nesting+1)
+			}
+			if len(s) > maxSlots {
+				break
+			}
 			for i := n; i < len(s); i++ {
 				s[i].near = s[i].near || f.near
 				if s[i].name == "" && f.name != "" {
@@ -331,7 +346,7 @@ func (t *typ) appendSlots(s []slot, off uint64, nesting int) []slot {
 		if n == 0 {
 			return s
 		}
-		if t.len*int64(n) > maxFlatSlots {
+		if t.len > maxFlatSlots || t.len*int64(n) > maxFlatSlots {
 			return append(s, slot{off: off, typ: t})
 		}
 		for i := range uint64(t.len) {

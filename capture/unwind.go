@@ -74,11 +74,12 @@ func spReg() uint64 {
 
 // unwinder walks a copied stack by the debug info's frame table.
 type unwinder struct {
-	di    *debugInfo
-	stack *region
-	mem   *reader // with the copied stack laid over it
-	hi    uint64  // end of the stack
-	max   int     // frames
+	di     *debugInfo
+	stack  *region
+	mem    *reader // with the copied stack laid over it
+	hi     uint64  // end of the stack
+	max    int     // frames
+	layout *layout
 	// end is until when functions are looked up in the debug info; the stack is followed anyway.
 	end deadline
 	// steps keeps what is the same for every frame at a pc, for many stacks; nil: nothing
@@ -108,10 +109,16 @@ func (u *unwinder) step(f *frame) *step {
 		return s
 	}
 	s := &step{}
-	at := f.lookup() - u.di.bias
-	if s.row, s.ok = u.di.frames.at(at); s.ok {
-		if s.skipped = u.end.passed(); !s.skipped {
-			s.fn = u.di.functionAt(at)
+	di := u.di.imageAt(f.lookup())
+	if di != nil {
+		s.row, s.ok = di.frames.at(f.lookup() - di.bias)
+	}
+	if !s.ok && plugins.at(f.lookup()) != nil { // a plugin without debug info
+		s.row, s.ok = runtimeRow(u.mem, u.layout, f.lookup())
+	}
+	if s.ok {
+		if s.skipped = u.end.passed(); !s.skipped && di != nil {
+			s.fn = di.functionAt(f.lookup() - di.bias)
 		}
 		if s.fn != nil {
 			s.name = s.fn.name
@@ -256,12 +263,20 @@ func (f *frame) known() (calls []knownCall) {
 	}
 }
 
-// why says why the frame has no variables, if time is the reason.
+// why says why the frame has no variables, if time is the reason, or that it is a
+// plugin's.
 func (f *frame) why() []dump.Missing {
-	if !f.skipped {
+	if f.skipped {
+		return noTime()
+	}
+	p := plugins.at(f.lookup())
+	if p == nil {
 		return nil
 	}
-	return noTime()
+	if why := p.missing(); why != "" {
+		return []dump.Missing{{What: "variables", Why: "it is in the plugin " + p.name + ": " + why, Hint: "the plugin's file must have debug info, and lie where it was loaded from"}}
+	}
+	return nil
 }
 
 func noTime() []dump.Missing {

@@ -6,26 +6,23 @@ import (
 	"debug/elf"
 	"debug/macho"
 	"debug/pe"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
+	"io/fs"
 	"runtime/debug"
 	"slices"
 	"strings"
+
+	"github.com/otelcoredumpy/otelcoredumpy/capture"
 )
 
 // modulePath is the module whose presence in a binary means that it can make
 // dumps.
 const modulePath = "github.com/otelcoredumpy/otelcoredumpy"
 
-// debugRoots are where distributions keep debug files by build ID.
-var debugRoots = []string{"/usr/lib/debug/.build-id"}
-
 // checkBinary says what dumps of a program will have.
-func checkBinary(path string) []check {
+func checkBinary(path string, cfg capture.DebugInfo) []check {
 	const name = "binary"
 	f, err := openFile(path)
 	if err != nil {
@@ -45,7 +42,7 @@ func checkBinary(path string) []check {
 	}
 	text := fmt.Sprintf("%s: %s %s/%s, %s", path, info.GoVersion, settings["GOOS"], settings["GOARCH"], orNone(info.Path))
 	checks := []check{{Name: name, Status: statusOK, Text: text}, checkLinked(info)}
-	checks = append(checks, checkDebugInfo(f, settings))
+	checks = append(checks, checkDebugInfo(path, f, settings, cfg)...)
 	if settings["-trimpath"] == "true" {
 		checks = append(checks, check{
 			Name: "source", Status: statusWarn, Text: "built with -trimpath: source files cannot be found, so dumps have no source lines",
@@ -70,32 +67,80 @@ func checkLinked(info *debug.BuildInfo) check {
 	return check{Name: name, Status: statusOK, Text: "built in, " + info.Deps[i].Version}
 }
 
-// checkDebugInfo looks for DWARF in the binary or in a file beside it.
-func checkDebugInfo(r io.ReaderAt, settings map[string]string) check {
+// checkDebugInfo looks for DWARF in the binary or in a file of its own.
+func checkDebugInfo(path string, r io.ReaderAt, settings map[string]string, cfg capture.DebugInfo) []check {
 	c := check{Name: "debug info", Status: statusOK}
-	goos := settings["GOOS"]
-	err := readDWARF(r)
-	if err == nil && goos != "linux" {
+	if goos := settings["GOOS"]; goos != "linux" {
 		c.Status = statusWarn
-		c.Text = "is there, but on " + orNone(goos) + " it is not read yet: dumps have the panic value or error, functions and lines, no locals"
-		return c
-	}
-	if err == nil {
-		c.Text = "is there: dumps have arguments and locals"
-		if f := settings["-gcflags"]; strings.Contains(f, "-N") && strings.Contains(f, "-l") {
-			c.Text += ", and as it is not optimised, all of them"
+		if err := readDWARF(r); err != nil {
+			c.Text = err.Error() + ": dumps have the panic value or error, functions and lines, but no arguments and locals"
+		} else {
+			c.Text = "is there, but on " + orNone(goos) + " it is not read yet: dumps have the panic value or error, functions and lines, no locals"
 		}
-		return c
+		return []check{c}
 	}
-	if path := separateDebug(r); path != "" {
-		c.Text = "is in " + path
-		return c
+	info, err := capture.InspectDebugInfo(path, cfg)
+	if err != nil {
+		c.Status = statusWarn
+		c.Text = err.Error() + ": dumps have the panic value or error, functions and lines, but no arguments and locals"
+		c.Hint = "build without -ldflags=-w or -s, and do not strip the binary, or keep its debug info in a file beside it (docs/debuginfo.md)"
+		if f := settings["-ldflags"]; f != "" {
+			c.Hint += "; it was built with -ldflags=" + fmt.Sprintf("%q", f)
+		}
+		return append([]check{c}, lookedAt(info.Looked)...)
 	}
-	c.Status = statusWarn
-	c.Text = err.Error() + ": dumps have the panic value or error, functions and lines, but no arguments and locals"
-	c.Hint = "build without -ldflags=-w or -s, and do not strip the binary"
-	if f := settings["-ldflags"]; f != "" {
-		c.Hint += "; it was built with -ldflags=" + fmt.Sprintf("%q", f)
+	c.Text = "is there"
+	if info.Separate {
+		c.Text = "is in " + info.File
+	}
+	c.Text += ": dumps have arguments and locals"
+	if info.Plain {
+		c.Text += ", and as it is not optimised, all of them"
+	}
+	kind := check{Name: "debug info", Status: statusOK, Text: fmt.Sprintf("DWARF %s, %d functions, %s", join(info.Versions), info.Functions, bytesText(int64(info.Bytes)))}
+	switch {
+	case info.Compression == "none":
+		kind.Text += ", not compressed: mapped as it is"
+	case info.Cached:
+		kind.Text += fmt.Sprintf(", compressed (%s) to %s; lies unpacked in the cache", info.Compression, bytesText(int64(info.PackedBytes)))
+	default:
+		kind.Text += fmt.Sprintf(", compressed (%s) to %s; is not in the cache yet", info.Compression, bytesText(int64(info.PackedBytes)))
+	}
+	return []check{c, kind}
+}
+
+func join(versions []int) string {
+	var out []string
+	for _, v := range versions {
+		out = append(out, fmt.Sprint(v))
+	}
+	slices.Sort(out)
+	return strings.Join(out, " and ")
+}
+
+// lookedAt says where a separate file was looked for in vain.
+func lookedAt(places []capture.LookedAt) []check {
+	var out []check
+	for _, p := range places {
+		out = append(out, check{Name: "debug info", Status: statusWarn, Text: p.Path + " " + p.Why})
+	}
+	return out
+}
+
+// checkCache says whether the folder for unpacked debug info can be used.
+func checkCache(cfg capture.DebugInfo) check {
+	c := check{Name: "debug info cache", Status: statusOK}
+	r, err := capture.InspectCache(cfg)
+	switch {
+	case r.Dir == "" && err == nil:
+		c.Text = "there is none: each start of a program unpacks its debug info into memory"
+	case errors.Is(err, fs.ErrNotExist):
+		c.Text = r.Dir + " is not there yet; the first program to start makes it"
+	case err != nil:
+		c.Status, c.Text = statusWarn, err.Error()
+		c.Hint = "it must be a folder of the user that the service runs as, with mode 0700; debug_info.cache_dir names another one, or \"off\""
+	default:
+		c.Text = fmt.Sprintf("%s: %d programs, %s of %s", r.Dir, r.Files, bytesText(r.Bytes), bytesText(r.Max))
 	}
 	return c
 }
@@ -142,47 +187,4 @@ func readDWARF(r io.ReaderAt) error {
 		return errNoDWARF
 	}
 	return nil
-}
-
-// separateDebug returns the debug file of an ELF binary, found by build ID, ""
-// if there is none.
-func separateDebug(r io.ReaderAt) string {
-	f, err := elf.NewFile(r)
-	if err != nil {
-		return ""
-	}
-	id := gnuBuildID(f)
-	if len(id) < 2 {
-		return ""
-	}
-	text := hex.EncodeToString(id)
-	for _, root := range debugRoots {
-		path := filepath.Join(root, text[:2], text[2:]+".debug")
-		if file, err := os.Open(path); err == nil {
-			err = readDWARF(file)
-			if cerr := file.Close(); err == nil && cerr == nil {
-				return path
-			}
-		}
-	}
-	return ""
-}
-
-// gnuBuildID returns the build ID in the note NT_GNU_BUILD_ID, nil if there is
-// none.
-func gnuBuildID(f *elf.File) []byte {
-	s := f.Section(".note.gnu.build-id")
-	if s == nil {
-		return nil
-	}
-	note, err := s.Data()
-	if err != nil || len(note) < 16 {
-		return nil
-	}
-	// Name size, descriptor size, type, "GNU\0", descriptor (gABI, "Note Section").
-	size := f.ByteOrder.Uint32(note[4:])
-	if uint64(size) > uint64(len(note)-16) {
-		return nil
-	}
-	return note[16 : 16+size]
 }

@@ -1,14 +1,15 @@
 package cli
 
 import (
-	"debug/elf"
-	"encoding/hex"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/otelcoredumpy/otelcoredumpy/capture"
 )
 
 // buildProgram builds a small Go program with the given flags.
@@ -54,11 +55,11 @@ func TestBinary(t *testing.T) {
 	}{
 		{nil, statusOK, "is there: dumps have arguments and locals", ""},
 		{[]string{"-gcflags=all=-N -l"}, statusOK, "not optimised", ""},
-		{[]string{"-ldflags=-w"}, statusWarn, "no arguments and locals", `build without -ldflags=-w or -s, and do not strip the binary; it was built with -ldflags="-w"`},
-		{[]string{"-ldflags=-s -w"}, statusWarn, "is missing", "-ldflags=\"-s -w\""},
+		{[]string{"-ldflags=-w"}, statusWarn, "no arguments and locals", `it was built with -ldflags="-w"`},
+		{[]string{"-ldflags=-s -w"}, statusWarn, "has no debug info", "-ldflags=\"-s -w\""},
 	} {
 		t.Run(strings.Join(tt.flags, " "), func(t *testing.T) {
-			checks := checkBinary(buildProgram(t, tt.flags...))
+			checks := checkBinary(buildProgram(t, tt.flags...), capture.DebugInfo{CacheDir: capture.CacheOff})
 			got := checkNamed(t, checks, "debug info")
 			if got.Status != tt.status || !strings.Contains(got.Text, tt.text) || !strings.Contains(got.Hint, tt.hint) {
 				t.Errorf("got %+v", got)
@@ -78,45 +79,68 @@ func TestTrimmedBinary(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a program")
 	}
-	c := checkNamed(t, checkBinary(buildProgram(t, "-trimpath")), "source")
+	c := checkNamed(t, checkBinary(buildProgram(t, "-trimpath"), capture.DebugInfo{CacheDir: capture.CacheOff}), "source")
 	if c.Status != statusWarn || !strings.Contains(c.Text, "-trimpath") {
 		t.Errorf("got %+v", c)
 	}
 }
 
-// TestSeparateDebugFile checks that a debug file that lies where distributions
-// put it counts as debug information.
+// TestSeparateDebugFile checks that the debug info of a stripped program is found in a file of its own,
+// and that what does not fit is named.
 func TestSeparateDebugFile(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds programs")
 	}
-	const id = "00112233445566778899aabbccddeeff00112233"
-	stripped := buildProgram(t, "-ldflags=-s -w -B 0x"+id)
-	whole := buildProgram(t, "-ldflags=-B 0x"+id)
-	f, err := elf.Open(stripped)
-	if err != nil {
-		t.Fatal(err)
+	whole, other := buildProgram(t), buildProgram(t, "-gcflags=-N")
+	stripped := filepath.Join(t.TempDir(), "stripped")
+	if out, err := exec.Command("strip", "-o", stripped, whole).CombinedOutput(); err != nil {
+		t.Fatalf("strip, of binutils: %v\n%s", err, out)
 	}
-	defer f.Close()
-	if got := hex.EncodeToString(gnuBuildID(f)); got != id {
-		t.Fatalf("build ID %s, want %s", got, id)
-	}
-
-	root := t.TempDir()
-	old := debugRoots
-	debugRoots = []string{root}
-	defer func() { debugRoots = old }()
-	if c := checkNamed(t, checkBinary(stripped), "debug info"); c.Status != statusWarn {
+	off := capture.DebugInfo{CacheDir: capture.CacheOff}
+	if c := checkNamed(t, checkBinary(stripped, off), "debug info"); c.Status != statusWarn {
 		t.Errorf("without the file: %+v", c)
 	}
-	if err := os.Mkdir(filepath.Join(root, id[:2]), 0o700); err != nil {
-		t.Fatal(err)
+	off.Paths = []string{other}
+	checks := checkBinary(stripped, off)
+	if c := checkNamed(t, checks, "debug info"); c.Status != statusWarn || !strings.Contains(c.Text, other+" is of another build") {
+		t.Errorf("with that of another build: %+v", c)
 	}
-	path := filepath.Join(root, id[:2], id[2:]+".debug")
-	if err := os.Rename(whole, path); err != nil {
-		t.Fatal(err)
+	if !slices.ContainsFunc(checks, func(c check) bool {
+		return strings.HasPrefix(c.Text, "/usr/lib/debug/.build-id/") && strings.HasSuffix(c.Text, "is not there")
+	}) {
+		t.Errorf("it does not say where it has looked: %+v", checks)
 	}
-	if c := checkNamed(t, checkBinary(stripped), "debug info"); c.Status != statusOK || c.Text != "is in "+path {
+	off.Paths = []string{whole}
+	checks = checkBinary(stripped, off)
+	if c := checkNamed(t, checks, "debug info"); c.Status != statusOK || !strings.HasPrefix(c.Text, "is in "+whole) {
 		t.Errorf("with the file: %+v", c)
+	}
+	if c := checks[len(checks)-1]; !strings.Contains(c.Text, "DWARF 5") || !strings.Contains(c.Text, "compressed (zlib)") {
+		t.Errorf("what kind it is: %+v", c)
+	}
+}
+
+// TestCacheCheck checks what doctor says of the cache of debug info.
+func TestCacheCheck(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cache")
+	cfg := capture.DebugInfo{CacheDir: dir}
+	if c := checkCache(cfg); c.Status != statusOK || !strings.Contains(c.Text, "is not there yet") {
+		t.Errorf("before the first start: %+v", c)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if c := checkCache(cfg); c.Status != statusOK || !strings.Contains(c.Text, "0 programs") {
+		t.Errorf("empty: %+v", c)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if c := checkCache(cfg); runtime.GOOS == "linux" && (c.Status != statusWarn || !strings.Contains(c.Text, "can be written by others")) {
+		t.Errorf("open to all: %+v", c)
+	}
+	cfg.CacheDir = capture.CacheOff
+	if c := checkCache(cfg); c.Status != statusOK || !strings.Contains(c.Text, "there is none") {
+		t.Errorf("off: %+v", c)
 	}
 }

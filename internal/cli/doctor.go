@@ -32,10 +32,12 @@ func newDoctor(std *stdio) *cobra.Command {
 		Long: `Check which configuration and which store are used here, and whether the store
 answers; whether the spool folder can be written to, how much of its disk is free,
 and what waits there; and whether the keys for encryption can be read. Nothing is
-stored anywhere.
+stored anywhere. What the cache of debug information holds, and whether it can be
+used, is said as well.
 
 With --binary, check also what dumps of that program will have: whether it was built
-with otelcoredumpy, and with the debug information that locals need.
+with otelcoredumpy, and with the debug information that locals need, of which kind that
+is, and where a separate file with it was looked for.
 
 The exit code is 1 if something does not work, 2 if the configuration is wrong.`,
 		Example: `  coredumpy doctor
@@ -70,9 +72,16 @@ type doctorJSON struct {
 
 func doctor(ctx context.Context, std *stdio, f *doctorFlags) error {
 	checks, code := checkStore(ctx, std, &f.where)
-	if f.binary != "" {
-		checks = append(checks, checkBinary(f.binary)...)
+	cfg := config.Default()
+	if f.where.dir == "" || f.where.config != "" {
+		if c, _, err := f.where.load(); err == nil { // else checkStore has said so
+			cfg = *c
+		}
 	}
+	if f.binary != "" {
+		checks = append(checks, checkBinary(f.binary, cfg.DebugInfoConfig())...)
+	}
+	checks = append(checks, checkCache(cfg.DebugInfoConfig()))
 	for _, c := range checks {
 		if c.Status == statusFail {
 			code = max(code, exitFailed)

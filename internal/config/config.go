@@ -26,6 +26,7 @@ import (
 type Config struct {
 	Service string // service
 	Capture Capture
+	Debug   DebugInfo
 	Redact  Redact
 	Trigger Trigger
 	Limit   Limit
@@ -55,6 +56,13 @@ type Capture struct {
 	MaxFrames      int           // capture.max_frames
 	SourceLines    int           // capture.source_lines; 0 is none
 	Variables      []string      // capture.variables
+}
+
+// DebugInfo holds the keys under debug_info.
+type DebugInfo struct {
+	Path          []string // debug_info.path
+	CacheDir      string   // debug_info.cache_dir
+	CacheMaxBytes int64    // debug_info.cache_max_bytes
 }
 
 // Redact holds the keys under redact.
@@ -187,6 +195,7 @@ func Default() Config {
 			MaxObjects: c.MaxObjects, MaxBytes: c.MaxBytes, MaxGoroutines: c.MaxGoroutines, MaxFrames: c.MaxFrames,
 			SourceLines: c.SourceLines,
 		},
+		Debug:   DebugInfo{CacheMaxBytes: 1 << 30},
 		Redact:  Redact{Secrets: true, Environ: true, EnvironMinLength: 9},
 		Trigger: Trigger{Panics: true, ErrorSpans: true, Sample: Sample{Panics: 1, ErrorSpans: 1}},
 		Limit:   Limit{Window: time.Minute, PerFailure: 20, PerMinute: 30, Queue: 16},
@@ -241,8 +250,13 @@ func (c *Config) CaptureConfig() capture.Config {
 		Depth: k.Depth, Pause: k.Pause, Timeout: k.Timeout, Goroutines: capture.Scope(k.Goroutines),
 		MaxStringLen: k.MaxStringLen, MaxArrayValues: k.MaxArrayValues, MaxMapEntries: k.MaxMapEntries,
 		MaxObjects: k.MaxObjects, MaxBytes: k.MaxBytes, MaxGoroutines: k.MaxGoroutines, MaxFrames: k.MaxFrames,
-		SourceLines: lines, Variables: k.Variables,
+		SourceLines: lines, Variables: k.Variables, DebugInfo: c.DebugInfoConfig(),
 	}
+}
+
+// DebugInfoConfig returns where debug info is looked for and kept as the engine takes it.
+func (c *Config) DebugInfoConfig() capture.DebugInfo {
+	return capture.DebugInfo{Paths: c.Debug.Path, CacheDir: c.Debug.CacheDir, CacheMaxBytes: c.Debug.CacheMaxBytes}
 }
 
 // RedactConfig returns the rules as package redact takes them.

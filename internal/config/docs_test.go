@@ -32,7 +32,7 @@ func TestSampleConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
-	for _, list := range []*[]string{&want.Capture.Variables, &want.Redact.EnvironAllow, &want.Redact.Patterns, &want.Redact.Names, &want.Redact.AllowNames, &want.Redact.Disable, &want.Trigger.Exclude, &want.Trigger.Rules, &want.Trigger.RecoveredBy, &want.Sink.Also, &want.Sink.Routes, &want.Sink.S3.Tags, &want.Encrypt.Recipients, &want.Encrypt.Identities} {
+	for _, list := range []*[]string{&want.Capture.Variables, &want.Debug.Path, &want.Redact.EnvironAllow, &want.Redact.Patterns, &want.Redact.Names, &want.Redact.AllowNames, &want.Redact.Disable, &want.Trigger.Exclude, &want.Trigger.Rules, &want.Trigger.RecoveredBy, &want.Sink.Also, &want.Sink.Routes, &want.Sink.S3.Tags, &want.Encrypt.Recipients, &want.Encrypt.Identities} {
 		*list = []string{} // the file says so instead of saying nothing
 	}
 	if !reflect.DeepEqual(*cfg, want) {
@@ -109,6 +109,7 @@ func golden(t *testing.T, path, want string) {
 // sectionDocs says what the sections are for.
 var sectionDocs = map[string]string{
 	"capture":        "What goes into a dump, and how long that may take. Whatever a limit cuts off says so in the dump.",
+	"debug_info":     "Where the program's debug info is found and kept; docs/debuginfo.md says more.",
 	"redact":         "What must not leave the process. docs/redaction.md says how it is found.",
 	"trigger":        "What makes a dump.",
 	"trigger.sample": "Which share of the failures gets a dump: 1 is all, 0.1 every tenth. The trace ID decides, so that spans of one trace agree.",

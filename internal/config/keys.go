@@ -90,6 +90,13 @@ var fields = []field{
 	listKey("capture.variables", func(c *Config) *[]string { return &c.Capture.Variables }, capture.CheckVariables,
 		"Package variables to keep besides what the failing goroutine leads to, as import/path.Name: \"main.*\", \"example.com/shop/store.cache\". A * stands for any run of characters, main is the main package. They get a quarter of the limits. Empty: none."),
 
+	listKey("debug_info.path", func(c *Config) *[]string { return &c.Debug.Path }, checkNotEmpty,
+		"Files with the program's debug info, or folders in which to look for it, for programs that were stripped. Only what belongs to the very same build is used. .gnu_debuglink and /usr/lib/debug/.build-id are looked at in any case."),
+	textKey("debug_info.cache_dir", func(c *Config) *string { return &c.Debug.CacheDir }, nil,
+		"Folder in which compressed debug info is kept unpacked, so that later starts and other processes need not do it again. It must belong to the user that the process runs as, and nobody else may be able to write to it. Empty: otelcoredumpy in $XDG_CACHE_HOME (~/.cache). \"off\": nowhere, it is unpacked into memory at each start."),
+	sizeKey("debug_info.cache_max_bytes", func(c *Config) *int64 { return &c.Debug.CacheMaxBytes }, 1<<20, 1<<50,
+		"How large that folder may become. What was not used for the longest time goes first."),
+
 	boolKey("redact.secrets", func(c *Config) *bool { return &c.Redact.Secrets },
 		"Withhold what looks like a secret: tokens of known providers, passwords, keys, and whatever a variable, a field or a map key calls so."),
 	boolKey("redact.environ", func(c *Config) *bool { return &c.Redact.Environ },

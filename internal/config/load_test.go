@@ -68,6 +68,7 @@ func TestLoadEveryKey(t *testing.T) {
 			MaxStringLen: 11, MaxArrayValues: 12, MaxMapEntries: 13, MaxObjects: 14, MaxBytes: 64 << 20,
 			MaxGoroutines: 15, MaxFrames: 16, SourceLines: 0, Variables: []string{"main.*", "example.com/shop/store.cache"},
 		},
+		Debug: DebugInfo{Path: []string{"/dbg", "/dbg2"}, CacheDir: "/var/cache/x", CacheMaxBytes: 2 << 20},
 		Redact: Redact{
 			Secrets: false, Environ: false, EnvironMinLength: 5, EnvironAllow: []string{"HOSTNAME"},
 			Patterns: []string{`a{1,2}`, `b`}, Names: []string{"pin"}, AllowNames: []string{"token_count"}, Disable: []string{"jwt"},
@@ -106,6 +107,7 @@ capture:
   max_frames: 16
   source_lines: 0
   variables: [main.*, example.com/shop/store.cache]
+debug_info: {path: [/dbg, /dbg2], cache_dir: /var/cache/x, cache_max_bytes: 2MiB}
 redact: {secrets: false, environ: false, environ_min_length: 5, environ_allow: [HOSTNAME], patterns: ["a{1,2}", b], names: [pin], allow_names: [token_count], disable: [jwt]}
 trigger:
   panics: false
@@ -152,6 +154,7 @@ link: {viewer_url: "https://dumps.example.com"}
 		"COREDUMPY_CAPTURE_GOROUTINES": "failing", "COREDUMPY_CAPTURE_MAX_STRING_LEN": "11", "COREDUMPY_CAPTURE_MAX_ARRAY_VALUES": "12",
 		"COREDUMPY_CAPTURE_MAX_MAP_ENTRIES": "13", "COREDUMPY_CAPTURE_MAX_OBJECTS": "14", "COREDUMPY_CAPTURE_MAX_BYTES": "64 MiB",
 		"COREDUMPY_CAPTURE_MAX_GOROUTINES": "15", "COREDUMPY_CAPTURE_MAX_FRAMES": "16", "COREDUMPY_CAPTURE_SOURCE_LINES": "0",
+		"COREDUMPY_DEBUG_INFO_PATH": "/dbg,/dbg2", "COREDUMPY_DEBUG_INFO_CACHE_DIR": "/var/cache/x", "COREDUMPY_DEBUG_INFO_CACHE_MAX_BYTES": "2MiB",
 		"COREDUMPY_REDACT_SECRETS": "false", "COREDUMPY_REDACT_ENVIRON": "0", "COREDUMPY_REDACT_ENVIRON_MIN_LENGTH": "5",
 		"COREDUMPY_REDACT_ENVIRON_ALLOW": "HOSTNAME", "COREDUMPY_REDACT_NAMES": "pin", "COREDUMPY_REDACT_ALLOW_NAMES": "token_count", "COREDUMPY_REDACT_DISABLE": "jwt",
 		"COREDUMPY_REDACT_PATTERNS": `["a{1,2}","b"]`, "COREDUMPY_TRIGGER_PANICS": "no", "COREDUMPY_TRIGGER_ERROR_SPANS": "off",

@@ -18,16 +18,32 @@ import (
 
 // Main runs the tests of m, in this process if it has debug info, else in one that
 // was built again with it. It does not return.
+//
+// Debug info that the tests unpack goes into a cache of their own (XDG_CACHE_HOME).
 func Main(m *testing.M) {
+	cache, err := os.MkdirTemp("", "debugtest")
+	if err == nil {
+		err = os.Setenv("XDG_CACHE_HOME", cache)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "debugtest:", err)
+		os.Exit(2)
+	}
+	code := run(m)
+	os.RemoveAll(cache)
+	os.Exit(code)
+}
+
+func run(m *testing.M) int {
 	if runtime.GOOS != "linux" || has() {
-		os.Exit(m.Run())
+		return m.Run()
 	}
 	code, err := again()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "debugtest: building the tests with debug info:", err)
-		os.Exit(2)
+		return 2
 	}
-	os.Exit(code)
+	return code
 }
 
 // has reports whether the running program has debug info.

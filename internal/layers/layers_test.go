@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"internal/repl":        {"dump", "internal/debugger"},
 	"internal/config":      {"capture", "dump", "exporter", "redact", "sink", "sink/encrypt", "sink/local", "sink/route", "sink/s3", "sink/spool"},
 	"":                     {"capture", "dump", "exporter", "internal/config", "redact", "sink", "sink/local", "sink/spool"},
-	"internal/cli":         {"dump", "internal/config", "internal/debugger", "internal/repl", "sink", "sink/encrypt", "sink/local", "sink/prune", "sink/spool"},
+	"internal/cli":         {"capture", "dump", "internal/config", "internal/debugger", "internal/repl", "sink", "sink/encrypt", "sink/local", "sink/prune", "sink/spool"},
 	"cmd/coredumpy":        {"internal/cli"},
 }
 

@@ -1,0 +1,6 @@
+extern int goFail(int n);
+
+int through(int n) {
+	volatile int here = n + 1;
+	return goFail(here);
+}
