@@ -36,6 +36,7 @@ const (
 	costRead  = 128      // a read of the program's memory, however short
 	costFault = 16 << 10 // … one that fails: a signal, and a panic that is recovered
 	costScope = 1 << 10  // a variable is located: its type, its location list
+	costFlow  = 64       // a value is followed over an instruction
 )
 
 // tick notes that work was done and reports whether the deadline has passed.

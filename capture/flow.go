@@ -349,8 +349,8 @@ type cover struct {
 
 // follow returns where the tracked values are before instruction target, as places; nil if
 // that cannot be told. changes is at how many instructions the location list shows values that
-// are not known to be the ones that it had before.
-func (fl *flow) follow(vals []tracked, covers []cover, target int32) (found []places, changes int) {
+// are not known to be the ones that it had before. It gives up when the meter m is over; m may be nil.
+func (fl *flow) follow(m *meter, vals []tracked, covers []cover, target int32) (found []places, changes int) {
 	n, w := len(fl.insns), len(vals)
 	if w == 0 || target < 0 || int(target) >= n {
 		return nil, 0
@@ -397,6 +397,9 @@ func (fl *flow) follow(vals []tracked, covers []cover, target int32) (found []pl
 		for i := b; ; i++ {
 			fl.apply(state, covers, i)
 			fl.transfer(state, vals, covers, i)
+			if m != nil && m.tick(w*costFlow) {
+				return nil, 0
+			}
 			if fl.ends(i) {
 				for _, t := range fl.next[i] {
 					reach(t, state)
@@ -419,6 +422,9 @@ func (fl *flow) follow(vals []tracked, covers []cover, target int32) (found []pl
 			}
 			if fl.transfer(state, vals, covers, i) {
 				changes++
+			}
+			if m != nil && m.tick(w*costFlow) {
+				return nil, 0
 			}
 			if fl.ends(i) {
 				break

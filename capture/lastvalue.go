@@ -58,6 +58,9 @@ func (l *locator) follow(f *frame, v *variable, line int, r *root) {
 	}
 	lp := l.lastPlacesOf(fl, v, r.t, at)
 	if lp == nil {
+		if r.data == nil && l.meter != nil && l.meter.over {
+			r.reason = dump.TimeBudget
+		}
 		return
 	}
 	data := l.arena.alloc(int(r.t.size))
@@ -316,8 +319,8 @@ func (l *locator) lastPlacesOf(fl *flow, v *variable, t *typ, at int32) *lastPla
 		return lp
 	}
 	lp = l.findLast(fl, v, t, at)
-	if l.meter != nil {
-		l.meter.tick(len(fl.insns)) // some nanoseconds each
+	if lp == nil && l.meter != nil && l.meter.over {
+		return nil // not an answer to keep
 	}
 	f.flowMu.Lock()
 	if f.last == nil {
@@ -436,7 +439,7 @@ func (l *locator) findLast(fl *flow, v *variable, t *typ, at int32) *lastPlaces 
 			break
 		}
 	}
-	st, changes := fl.follow(vals, covers, at)
+	st, changes := fl.follow(l.meter, vals, covers, at)
 	if st == nil {
 		return nil
 	}
@@ -488,7 +491,10 @@ func (l *locator) registers(f *frame) *registers {
 		for i, r := range argRegisters {
 			vals[i] = tracked{8, r}
 		}
-		st, _ = fl.follow(vals, nil, at)
+		st, _ = fl.follow(l.meter, vals, nil, at)
+		if st == nil && l.meter != nil && l.meter.over {
+			return nil // not an answer to keep
+		}
 		in.fn.flowMu.Lock()
 		if in.fn.entries == nil {
 			in.fn.entries = map[int32][]places{}

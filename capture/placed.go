@@ -30,7 +30,6 @@ type placedPiece struct {
 const (
 	deadKnown = 1 << iota
 	overKnown
-	leadKnown
 )
 
 // once returns what f does. It asks once, if the place is known.
