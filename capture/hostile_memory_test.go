@@ -33,7 +33,7 @@ type planted struct {
 	boxes []any
 	table map[string]int
 	queue chan [64]uint64
-	err   error
+	_     error
 	next  *planted
 }
 
@@ -290,8 +290,8 @@ func (c *cutOff) ReadAt(b []byte, addr uint64) error {
 // TestErrorChainIsShort describes errors that have no end.
 func TestErrorChainIsShort(t *testing.T) {
 	type big struct {
-		pad [1 << 20]byte
-		err error
+		_ [1 << 20]byte
+		_ error
 	}
 	e := testEngine(t, Config{})
 	cfg := DefaultConfig()
