@@ -20,20 +20,22 @@ type parked struct {
 	goPC       uint64
 	startPC    uint64
 	pc, sp, bp uint64
-	hi         uint64
-	labels     uint64
-	since      int64 // runtime.nanotime when the runtime first saw it wait; 0: unknown
-	until      int64 // … when its sleep ends; 0: it does not sleep
-	stack      region
-	waits      []waitOn
-	xregs      []byte // its registers of SSE while it is preempted, nil if it is not
-	why        string // why there is no stack
-	missing    []dump.Missing
-	torn       bool
-	seq        uint8     // runtime.g.trackingSeq
-	waiting    uint64    // runtime.g.waiting
-	m          uint64    // its thread, while it makes a system call
-	tick       [3]uint64 // what changes with each system call
+	// outerBP is the caller's frame pointer if its place is below sp (arm64), else 0.
+	outerBP uint64
+	hi      uint64
+	labels  uint64
+	since   int64 // runtime.nanotime when the runtime first saw it wait; 0: unknown
+	until   int64 // … when its sleep ends; 0: it does not sleep
+	stack   region
+	waits   []waitOn
+	xregs   []byte // its registers of SSE while it is preempted, nil if it is not
+	why     string // why there is no stack
+	missing []dump.Missing
+	torn    bool
+	seq     uint8     // runtime.g.trackingSeq
+	waiting uint64    // runtime.g.waiting
+	m       uint64    // its thread, while it makes a system call
+	tick    [3]uint64 // what changes with each system call
 }
 
 // Goroutine states (runtime/runtime2.go).
@@ -202,6 +204,9 @@ func (c *copier) copy(gp uint64) (_ *parked, moved bool) {
 		c.arena.reset(free)
 		p.why = "its stack could not be read"
 		return p, false
+	}
+	if p.bp+8 == p.sp {
+		p.outerBP, _ = c.small.word(p.bp)
 	}
 	var xregs []byte
 	if at := word(g, int(l.gXRegs)); at != 0 && xRegsBytes != 0 {
@@ -383,8 +388,13 @@ func statusName(s uint32) string {
 
 // framePointers walks a copied stack by its frame pointers: less exact than the
 // debug info, but there without it.
-func framePointers(stack *region, pc, bp uint64, maxN int) []uint64 {
-	pcs := []uint64{pc}
+func framePointers(p *parked, maxN int) []uint64 {
+	stack, bp := &p.stack, p.bp
+	pcs := []uint64{p.pc}
+	if p.outerBP != 0 && stack.contains(bp+8, 8) {
+		pcs = append(pcs, word(stack.data, int(bp+8-stack.lo)))
+		bp = p.outerBP
+	}
 	for len(pcs) < maxN && stack.contains(bp, 16) {
 		at := int(bp - stack.lo)
 		next, ret := word(stack.data, at), word(stack.data, at+8)

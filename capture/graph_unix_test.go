@@ -13,32 +13,6 @@ import (
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
 )
 
-// record is three objects of twelve nodes altogether: itself, the elements of a slice, and a
-// map.
-type record struct {
-	ID    int
-	Name  string
-	Tags  []string
-	Attrs map[string]int
-	Next  *record
-}
-
-// graph returns records of n objects together, which refer to each other.
-func graph(n int) []*record {
-	n /= 3
-	rs := make([]*record, n)
-	for i := range rs {
-		rs[i] = &record{
-			ID: i, Name: fmt.Sprint("record ", i), Tags: []string{fmt.Sprint("red ", i), fmt.Sprint("round ", i)},
-			Attrs: map[string]int{fmt.Sprint("height ", i): i, fmt.Sprint("width ", i): 2 * i},
-		}
-	}
-	for i := range rs {
-		rs[i].Next = rs[(i*7+1)%n]
-	}
-	return rs
-}
-
 // cpuSeconds is the processor time that the process has used, the collector's
 // included: on a busy machine it says more than the clock.
 func cpuSeconds(b *testing.B) float64 {

@@ -31,7 +31,7 @@ func (o *others) group() {
 		case p.stack.data == nil:
 			key = append(key, p.why...)
 		case o.di == nil:
-			pcs = framePointers(&p.stack, p.pc, p.bp, maxOtherFrames)
+			pcs = framePointers(p, maxOtherFrames)
 			for _, pc := range pcs {
 				key = appendWord(key, pc)
 			}

@@ -213,7 +213,7 @@ func (o *others) drop(p *parked) {
 
 // readPlain reads a goroutine's calls without their variables.
 func (o *others) readPlain(p *parked) {
-	for i, pc := range framePointers(&p.stack, p.pc, p.bp, maxOtherFrames) {
+	for i, pc := range framePointers(p, maxOtherFrames) {
 		for _, f := range o.calls(pc, pc == p.pc) {
 			if i > 0 && isWrap(f.name) || len(o.frames) >= maxOtherFrames {
 				continue

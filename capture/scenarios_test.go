@@ -130,7 +130,7 @@ var scenarios = []struct {
 
 func TestScenarios(t *testing.T) {
 	for _, b := range builds {
-		if needsCgo(b.flags) || targetArch != "" && b.bare { // other goroutines without debug info: see docs/limits.md
+		if needsCgo(b.flags) {
 			continue
 		}
 		t.Run(b.name, func(t *testing.T) {
