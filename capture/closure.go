@@ -196,7 +196,7 @@ func (tt *typeTable) closureType(k *closure, mask uint32) *typ {
 	defer tt.mu.Unlock()
 	t.id = uint32(len(tt.all) + 1)
 	tt.all = append(tt.all, t)
-	t.slots = t.appendSlots(nil, 0, 0)
+	t.derive(0)
 	t.resolved.Store(true)
 	return t
 }

@@ -123,7 +123,7 @@ var running = sync.OnceValue(func() (l loaded) {
 		return l
 	}
 	l.symbols, l.info, l.err = openDebugInfo(f, bias)
-	if l.info != nil && !strings.HasPrefix(runtime.Version(), "go1.26") {
+	if l.info != nil && !isGo126 {
 		l.layout = l.info.layout(go126)
 	}
 	return l
@@ -138,7 +138,7 @@ func (e *Engine) load() {
 		e.symbols.Store(l.symbols)
 	}
 	defer func() { _ = recover() }() // what follows makes dumps better, or saves time later
-	if e.symbols.Load().allgs == 0 && haveStack {
+	if e.symbols.Load().allgs == 0 && haveStack && isGo126 {
 		s := *e.symbols.Load()
 		s.allgs = findAllgs(e.types.module, &go126)
 		e.symbols.Store(&s)

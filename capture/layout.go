@@ -3,6 +3,7 @@ package capture
 import (
 	"reflect"
 	"runtime"
+	"strings"
 	"unsafe"
 )
 
@@ -39,6 +40,10 @@ type layout struct {
 	funcNpcdata, funcNfuncdata, mdPctab, mdGofunc uint64
 	funcSize                                      uint64 // where its tables begin
 }
+
+// isGo126 says that the running program's runtime is laid out as [go126] says, without that debug
+// info tells. On any other release what debug info does not tell is not read.
+var isGo126 = runtime.Version() == "go1.26" || strings.HasPrefix(runtime.Version(), "go1.26.")
 
 // go126 is the layout of Go 1.26.
 var go126 = layout{

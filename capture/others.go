@@ -87,7 +87,11 @@ func (s *Snapshot) newOthers(d *decoder, end deadline) *others {
 	if s.e.cfg.Goroutines != ScopeAll {
 		return o
 	}
-	if s.e.symbols.Load().allgs == 0 && haveStack {
+	switch {
+	case !haveStack:
+	case s.e.info.Load() == nil && !isGo126:
+		s.missing = append(s.missing, dump.Missing{What: "other goroutines", Why: "without debug info they can be read in programs of Go 1.26 only", Hint: "build without -ldflags=-s and -w"})
+	case s.e.symbols.Load().allgs == 0:
 		s.missing = append(s.missing, dump.Missing{What: "other goroutines", Why: "the program has no symbol table", Hint: "build without -ldflags=-s (and do not strip)"})
 	}
 	if s.left > 0 {

@@ -16,10 +16,14 @@ type pairKey struct {
 	typ *typ
 }
 
-// pair returns the fields of a struct type that is a pair, or nils. The fields are known already.
-func (t *typ) pair() (key, value *field) {
-	for i := range t.fields {
-		f := &t.fields[i]
+// pair are the two fields of a struct type that is one, else nil.
+type pair struct{ key, value *field }
+
+// pairOf returns the pair that a struct type with these fields is.
+func pairOf(fields []field) pair {
+	var key, value *field
+	for i := range fields {
+		f := &fields[i]
 		switch strings.ToLower(f.name) {
 		case "key", "name", "k":
 			if key == nil && (f.typ.kind == dump.String || f.typ.kind == dump.Interface) {
@@ -32,9 +36,9 @@ func (t *typ) pair() (key, value *field) {
 		}
 	}
 	if key == nil || value == nil {
-		return nil, nil
+		return pair{}
 	}
-	return key, value
+	return pair{key, value}
 }
 
 // maxSecretName is how long a key may be to be a name.
@@ -88,7 +92,7 @@ func (w *walker) secretKey(t *typ, b []byte, live bool) (string, bool) {
 
 // pairName is the place of field f of a struct of type t with the bytes b: the value of a pair has its name from the key.
 func (p place) pairName(w *walker, t *typ, f *field, b []byte) place {
-	key, value := t.pair()
+	key, value := t.pair.key, t.pair.value
 	if f != value || key == nil || p.fixed {
 		return p
 	}

@@ -1,8 +1,6 @@
 package capture
 
 import (
-	"runtime"
-	"strings"
 	"unsafe"
 )
 
@@ -21,7 +19,7 @@ type signalInfo struct {
 // canRestoreSignal says that the offsets of go126 hold. It is the one place where the engine
 // writes to what is the runtime's, so on any other release it does not, whatever
 // debug info says.
-var canRestoreSignal = haveStack && (runtime.Version() == "go1.26" || strings.HasPrefix(runtime.Version(), "go1.26."))
+var canRestoreSignal = haveStack && isGo126
 
 // signalOf reads it from a copy of a runtime.g.
 func signalOf(g []byte) signalInfo {

@@ -161,7 +161,7 @@ func (s *Snapshot) phaseOne(start int64) error {
 		s.cycles = cyclesSince(s.event.Since)
 		s.w.heap.marked = s.cycles <= 1
 		s.findReason()
-		if syms := e.symbols.Load(); e.cfg.Goroutines == ScopeAll && syms.allgs != 0 {
+		if syms := e.symbols.Load(); e.cfg.Goroutines == ScopeAll && syms.allgs != 0 && (isGo126 || di != nil) {
 			s.sweepgen = s.w.heap.sweepgenNow()
 			c := copier{mem: self{}, l: e.layout.Load(), own: s.g, ownID: s.goid, arena: &s.stacks, maxBytes: othersShare(s.w.maxBytes)}
 			c.meter.start(deadline(start) + deadline(limit/2))

@@ -47,7 +47,11 @@ func makeTrie(indirect *typ) *trie {
 	if node.off != 0 || is == nil || is.off != 0 || is.typ.kind != dump.Bool {
 		return nil
 	}
-	// No type data leads to an entry's type.
+	// No type data leads to an entry's type (internal/sync/hashtriemap.go), and the optimised
+	// programs' debug info need not have it.
+	if !isGo126 {
+		return nil
+	}
 	tt := indirect.table
 	eface, ptr := tt.ofReflect(reflect.TypeFor[any]()), tt.ofReflect(reflect.TypeFor[uintptr]())
 	e := &typ{table: tt, name: "internal/sync.entry[interface {},interface {}]", kind: dump.Struct, size: 48, named: true}
@@ -61,7 +65,7 @@ func makeTrie(indirect *typ) *trie {
 	defer tt.mu.Unlock()
 	e.id = uint32(len(tt.all) + 1)
 	tt.all = append(tt.all, e)
-	e.slots = e.appendSlots(nil, 0, 0)
+	e.derive(0)
 	e.resolved.Store(true)
 	return &trie{indirect: indirect, entry: e, children: f.off}
 }

@@ -38,6 +38,7 @@ type typ struct {
 	methods  bool // an interface type with methods: its first word is an itab
 	slots    []slot
 	more     []slot   // values inside of which a support knows more to follow
+	pair     pair     // of a struct, if it is one
 	support  *support // that describes its values
 	mapping  mapLayout
 }
@@ -266,9 +267,15 @@ func (t *typ) resolveLocked(nesting int) {
 		t.mapping = t.table.mapLayout(t)
 	}
 	t.attach()
-	t.slots = t.appendSlots(nil, 0, nesting)
+	t.derive(nesting)
 	t.more = t.appendMore()
 	t.resolved.Store(true)
+}
+
+// derive sets what follows from the fields; the lock is held.
+func (t *typ) derive(nesting int) {
+	t.pair = pairOf(t.fields)
+	t.slots = t.appendSlots(nil, 0, nesting)
 }
 
 func (t *typ) resolveReflect(rt reflect.Type) {
@@ -324,7 +331,7 @@ func (t *typ) appendSlots(s []slot, off uint64, nesting int) []slot {
 				break
 			}
 		}
-		if key, value := t.pair(); key != nil {
+		if key, value := t.pair.key, t.pair.value; key != nil {
 			for i := range s {
 				if at := s[i].off; i >= first && at >= off+value.off && at < off+value.off+value.typ.size {
 					s[i].keys = append(s[i].keys, pairKey{off + key.off, key.typ})

@@ -2,7 +2,6 @@ package capture
 
 import (
 	"encoding/binary"
-	"runtime"
 	"strings"
 	"time"
 
@@ -245,7 +244,7 @@ var reasons126 = [...]string{
 func (d *decoder) waitReason(n uint8) string {
 	at := d.waits
 	if at == 0 {
-		if int(n) < len(reasons126) && strings.HasPrefix(runtime.Version(), "go1.26") {
+		if int(n) < len(reasons126) && isGo126 {
 			return reasons126[n]
 		}
 		return ""
