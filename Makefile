@@ -92,7 +92,7 @@ strangers:
 # Delve reads the same process as the engine, in all builds; a module of its own, too. What it builds is kept.
 .PHONY: oracle
 oracle:
-	cd test/oracle && $(GO) vet ./... && $(GO) test $(TESTFLAGS) ./internal/... && $(GO) test $(TESTFLAGS) . -bin $(CURDIR)/.cache/oracle
+	cd test/oracle && $(GO) vet ./... && $(GO) test $(TESTFLAGS) ./internal/... && $(GO) test $(TESTFLAGS) -v . -bin $(CURDIR)/.cache/oracle
 
 # What optimised builds show, against the truth and Delve.
 .PHONY: optimised

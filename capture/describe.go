@@ -35,6 +35,9 @@ type describer struct {
 	failures map[*support]*failure
 }
 
+// errLate is why a description is not there that the dump had no time left for.
+var errLate = errors.New("the time budget was spent")
+
 type failure struct {
 	count int
 	typ   string
@@ -54,7 +57,7 @@ func (d *decoder) looker(w *walker) *looker {
 // the support of its type has them.
 func (x *describer) describe(v *dump.Value, t *typ, b []byte, p place) {
 	s := t.support
-	if s.Describe == nil || v.Reason == dump.Redacted || s.broken.Load() || x.nest > 1 || x.outOfTime() {
+	if s.Describe == nil || v.Reason == dump.Redacted || s.broken.Load() || x.nest > 1 || x.outOfTime(!s.builtin) {
 		return
 	}
 	if f := x.failures[s]; f != nil && f.count >= maxFailures {
@@ -69,6 +72,9 @@ func (x *describer) describe(v *dump.Value, t *typ, b []byte, p place) {
 		err = ask(s, View{x: x.own, t: t, b: b, p: p, addr: v.Addr}, &out)
 	} else {
 		out, err = x.outside(s, t, b, p)
+	}
+	if err == errLate {
+		return
 	}
 	if err != nil {
 		f := x.failures[s]
@@ -85,9 +91,10 @@ func (x *describer) describe(v *dump.Value, t *typ, b []byte, p place) {
 	x.children(v, &out, p)
 }
 
-// outOfTime looks at the clock now and then.
-func (x *describer) outOfTime() bool {
-	if x.count++; x.count%64 == 0 && !x.late {
+// outOfTime looks at the clock now and then, and each time if it matters: what a registered
+// support takes is not known.
+func (x *describer) outOfTime(matters bool) bool {
+	if x.count++; (matters || x.count%64 == 0) && !x.late {
 		x.late = x.until.passed()
 	}
 	return x.late
@@ -240,7 +247,11 @@ func (x *describer) outside(s *support, t *typ, b []byte, p place) (Description,
 		out = new(Description)
 		err error
 	)
-	r.timer.Reset(describeFor)
+	limit := describeFor
+	if x.until != 0 {
+		limit = min(limit, x.until.left())
+	}
+	r.timer.Reset(limit)
 	r.calls <- func() {
 		ended := true
 		defer func() {
@@ -273,6 +284,10 @@ func (x *describer) outside(s *support, t *typ, b []byte, p place) (Description,
 		r.look.gone.Store(true)
 		close(r.calls)
 		x.other = nil
+		if limit < describeFor { // it may be as quick as others, if it is given the time
+			x.late = true
+			return Description{}, errLate
+		}
 		s.broken.Store(true)
 		return Description{}, fmt.Errorf("it did not return within %v and is not used any more", describeFor)
 	}

@@ -248,6 +248,14 @@ func (d *insnDecoder) copyFrom(to int8, n uint8, sse bool) {
 	}
 }
 
+// copiesSP minds a copy of the stack pointer: by any register but the frame pointer, which nobody
+// stores through, the frame may be written to. The compiler makes none; assembly does.
+func (d *insnDecoder) copiesSP(from, to byte) {
+	if d.o.direct && gpr(from) == regRSP && gpr(to) != regRBP {
+		d.in.wild = true
+	}
+}
+
 // jump sets where a direct jump goes to; its displacement has been read.
 func (d *insnDecoder) jump(kind insnKind, rel int64) {
 	d.in.kind = kind
@@ -371,9 +379,11 @@ func (d *insnDecoder) oneByte(op byte) {
 	case op == 0x89:
 		d.modrm()
 		d.copyTo(gpr(d.o.reg), d.width(), false)
+		d.copiesSP(d.o.reg, d.o.rm)
 	case op == 0x8b:
 		d.modrm()
 		d.copyFrom(gpr(d.o.reg), d.width(), false)
+		d.copiesSP(d.o.rm, d.o.reg)
 	case op == 0x8d:
 		d.modrm()
 		switch {

@@ -401,20 +401,23 @@ func (l *locator) intact(r *root) bool {
 // which the function also stores something else while the debug info, in [low,
 // high), still has the variable there: the compiler shares spill slots among
 // values, and does not tell. A store from a register that the variable itself is in at other
-// times counts as one of its own.
+// times may be one of its own: what two calls return is in the same register.
 func (l *locator) overwritten(f *frame, v *variable, t *typ, pieces []piece, low, high uint64) bool {
 	size := t.size
-	if !l.storedTo(f, v, pieces, size, low, high) {
+	other, own := l.storedTo(f, v, pieces, size, low, high)
+	if !other && !own {
 		return false
 	}
 	// Looked at more closely: where does what is stored come from, and does it come here?
 	if shared, known := l.shared(f, v, t); known {
 		return shared
 	}
-	return true
+	return other
 }
 
-func (l *locator) storedTo(f *frame, v *variable, pieces []piece, size, low, high uint64) bool {
+// storedTo reports whether there are stores to the variable's slots in [low, high): from where it
+// never is, or from registers that it is in at other times.
+func (l *locator) storedTo(f *frame, v *variable, pieces []piece, size, low, high uint64) (other, same bool) {
 	stores := l.di.storesOf(l.mem, f.fn)
 	var off uint64 // of the piece in the variable
 	var own map[[2]uint64]bool
@@ -433,13 +436,14 @@ func (l *locator) storedTo(f *frame, v *variable, pieces []piece, size, low, hig
 					own = l.di.registersOf(f.fn.unit, v.list)
 				}
 				if s.reg < 0 || !own[[2]uint64{off + at - p.value, uint64(s.reg)}] {
-					return true
+					return true, same
 				}
+				same = true
 			}
 		}
 		off += n
 	}
-	return false
+	return false, same
 }
 
 // targetOverwritten is overwritten for what the variable points to in its own frame: a

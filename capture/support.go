@@ -27,7 +27,8 @@ type TypeSupport struct {
 	//
 	// A panic is contained and counted in the dump's header. So is a call that takes too many steps; one that
 	// does not return for a second is given up, and its support is not used again in this
-	// process. Nothing helps against a stack overflow.
+	// process. All of it counts against Config.Timeout: when that is over, a call is left alone and no other is
+	// made in that dump. Nothing helps against a stack overflow.
 	//
 	// nil describes nothing.
 	Describe func(v View, d *Description)

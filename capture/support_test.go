@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/otelcoredumpy/otelcoredumpy/capture"
 	"github.com/otelcoredumpy/otelcoredumpy/dump"
@@ -208,6 +209,37 @@ func TestSupportContained(t *testing.T) {
 	hang.Store(false)
 	for runtime.NumGoroutine() > before { // or the test times out
 		runtime.Gosched()
+	}
+}
+
+type slow struct{ N int }
+
+// A registered support that has not come back when capture.timeout is over has used it up, and is
+// asked again in the next dump.
+func TestSupportWithinTimeout(t *testing.T) {
+	release := make(chan struct{})
+	var calls atomic.Int64
+	register(t, here+"slow", capture.TypeSupport{Describe: func(_ capture.View, d *capture.Description) {
+		calls.Add(1)
+		<-release
+		d.Summary("slow")
+	}})
+	values := make([]slow, 70)
+	e := engine(t, func(c *capture.Config) {
+		c.Goroutines, c.Pause, c.Timeout = capture.ScopeNone, time.Minute, 300*time.Millisecond
+	})
+	r, _ := watch(t, e, values)
+	if n := calls.Load(); n != 1 {
+		t.Errorf("it was called %d times", n)
+	}
+	if got := fmt.Sprint(r.Header().Missing); !strings.Contains(got, "descriptions of values") || strings.Contains(got, "not used any more") {
+		t.Errorf("missing %s", got)
+	}
+	close(release)
+	e = engine(t, func(c *capture.Config) { c.Goroutines = capture.ScopeNone })
+	r, v := watch(t, e, values[0])
+	if got := described(t, r, v).Summary; got != "slow" {
+		t.Errorf("afterwards %q, missing %v", got, r.Header().Missing)
 	}
 }
 

@@ -75,8 +75,6 @@ func newExceptions() *exceptions {
 			{fixture: "genericmethods", name: "n", why: "n++ is done after the call"},
 		},
 		random: []string{
-			// The slice's pointer is not nil there in the default build; Delve reads the same. Not explained yet.
-			"r12f0 v3",
 		},
 	}
 }
