@@ -74,8 +74,7 @@ func newExceptions() *exceptions {
 			{fixture: "shadow", name: "err2", why: "err2 += int(err) is done after the call"},
 			{fixture: "genericmethods", name: "n", why: "n++ is done after the call"},
 		},
-		random: []string{
-		},
+		random: []string{},
 	}
 }
 
