@@ -99,11 +99,6 @@ oracle:
 optimised:
 	cd test/optimised && $(GO) vet ./... && $(GO) vet -tags delve ./... && $(GO) test $(TESTFLAGS) -timeout 30m ./...
 
-# … while the collector runs all the time. It fails at times: docs/limits.md, "The collector during a capture".
-.PHONY: optimised-gc
-optimised-gc:
-	cd test/optimised && COREDUMPY_OPTIMISED_GC=1 $(GO) test $(TESTFLAGS) -run TestTruth/gogc1 .
-
 bench:
 	$(GO) test -run xxx -bench . -count 5 ./capture ./dump ./redact ./exporter .
 	cd bench && $(GO) test -run xxx -bench . -count 5 ./...

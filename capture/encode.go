@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -146,6 +147,7 @@ func (s *Snapshot) finishLate(ctx context.Context, end deadline) {
 		return
 	}
 	s.w.info = di
+	s.cycles = math.MaxInt // since the stack was copied
 	s.locate(di, end)
 	s.addRoots()
 	s.findFailing()

@@ -21,7 +21,7 @@ type heap struct {
 	floor uint64
 	// marked: what the collector marked in its last cycle has not been collected before.
 	marked bool
-	gen    uint32 // the first sweepgen that intact saw; 0: none yet
+	gen    uint32 // sweepgen when the capture began
 	late   bool   // the goroutine has gone on since its stack was copied
 	last   span
 }
@@ -145,9 +145,6 @@ func (h *heap) intact(p uint64) bool {
 	gen := h.sweepgenNow()
 	if gen == 0 {
 		return false
-	}
-	if h.gen == 0 {
-		h.gen = gen
 	}
 	if gen != h.gen {
 		return false // another cycle has come to the sweeping meanwhile

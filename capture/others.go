@@ -289,7 +289,7 @@ func (o *others) readFrames(p *parked) {
 		}
 	}
 	if truncated {
-		p.missing = append(p.missing, dump.Missing{What: "outer frames", Why: fmt.Sprintf("only %d frames are kept, or the stack could not be followed", len(o.frames))})
+		p.missing = append(p.missing, dump.Missing{What: outerFrames, Why: fmt.Sprintf("only %d frames are kept, or the stack could not be followed", len(o.frames))})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -158,11 +159,11 @@ func (s *Snapshot) phaseOne(start int64) error {
 	}
 	guarded(func() {
 		s.w.over(s.stack, s.hi)
+		s.sweepgen = s.w.heap.sweepgenNow() // before the cycles are counted, so that none is missed
+		s.w.heap.gen = s.sweepgen
 		s.cycles = cyclesSince(s.event.Since)
-		s.w.heap.marked = s.cycles <= 1
 		s.findReason()
 		if syms := e.symbols.Load(); e.cfg.Goroutines == ScopeAll && syms.allgs != 0 && (isGo126 || di != nil) {
-			s.sweepgen = s.w.heap.sweepgenNow()
 			c := copier{mem: self{}, l: e.layout.Load(), own: s.g, ownID: s.goid, arena: &s.stacks, maxBytes: othersShare(s.w.maxBytes)}
 			c.meter.start(deadline(start) + deadline(limit/2))
 			s.others, s.left = c.copyAll(syms.allgs, e.cfg.MaxGoroutines)
@@ -181,6 +182,9 @@ func (s *Snapshot) phaseOne(start int64) error {
 		s.copyGlobals(end)
 		s.addRoots()
 		s.w.run(end)
+		if di != nil && s.sweepgen != s.w.heap.sweepgenNow() {
+			s.walkAgain(di, end)
+		}
 		for i := range s.frames {
 			if end.passed() {
 				break
@@ -196,6 +200,22 @@ func (s *Snapshot) phaseOne(start int64) error {
 	e.pending.Add(s.held)
 	s.pause = time.Duration(nanotime()-start) + ev.Waited
 	return nil
+}
+
+// walkAgain finds the variables and what they lead to once more, because a cycle of the garbage
+// collector has ended meanwhile: what nothing but a dead variable led to may have been another
+// object by the time it was copied. Now nothing dead is believed, however many cycles end.
+func (s *Snapshot) walkAgain(di *debugInfo, end deadline) {
+	old := s.w
+	s.w = newWalker(old.cfg, s.depth, old.types, old.info, old.lay, old.mheap)
+	s.w.maxBytes = old.maxBytes
+	s.w.over(s.stack, s.hi)
+	old.arena.release()
+	s.missing = slices.DeleteFunc(s.missing, func(m dump.Missing) bool { return m.What == outerFrames }) // found again
+	s.cycles = math.MaxInt
+	s.locate(di, end)
+	s.addRoots()
+	s.w.run(end)
 }
 
 // maxOwnStack is how much of the failing goroutine's stack is copied. The collector cannot
@@ -332,6 +352,9 @@ func (s *Snapshot) addValue(c *chain, name string, kind dump.VarKind, v any) {
 	}
 }
 
+// outerFrames is what is missing of a stack that could not be unwound to its end.
+const outerFrames = "outer frames"
+
 // locate unwinds the copied stack and reads its variables.
 func (s *Snapshot) locate(di *debugInfo, end deadline) {
 	mem := &s.w.mem
@@ -344,7 +367,7 @@ func (s *Snapshot) locate(di *debugInfo, end deadline) {
 	recoverRegisters(frames, &s.stack, faultRegisters(s.gsignal, s.gsigLo, s.e.symbols.Load().sigpanic0, s.g), s.sigPC, s.mayHaveMoved)
 	if truncated {
 		last := frames[len(frames)-1].innermost().name
-		s.missing = append(s.missing, dump.Missing{What: "outer frames", Why: "the stack could not be followed beyond " + last, Hint: "capture.max_frames bounds the frames; code that was not compiled by Go, and plugins, end a stack"})
+		s.missing = append(s.missing, dump.Missing{What: outerFrames, Why: "the stack could not be followed beyond " + last, Hint: "capture.max_frames bounds the frames; code that was not compiled by Go, and plugins, end a stack"})
 	}
 	frames = frames[s.first(len(frames), func(i int) string {
 		if frames[i].fn == nil {

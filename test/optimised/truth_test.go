@@ -61,18 +61,14 @@ func TestTruth(t *testing.T) {
 		args  []string
 		env   []string
 		less  bool // of what is pointed to something may be gone
-		known bool // to show false values at times: see docs/limits.md
 	}{
 		{name: "default", delve: true},
-		{name: "gogc1", delve: true, env: []string{"GOGC=1"}, less: true, known: true},
+		{name: "gogc1", delve: true, env: []string{"GOGC=1"}, less: true},
 		{name: "pressure", args: []string{"-pressure"}, less: true},
 		{name: "trimpath", delve: true, flags: []string{"-trimpath"}},
 		{name: "pie", delve: true, flags: []string{"-buildmode=pie"}},
 		{name: "race", flags: []string{"-race"}, less: true},
 	} {
-		if b.known && os.Getenv("COREDUMPY_OPTIMISED_GC") == "" {
-			continue
-		}
 		t.Run(b.name, func(t *testing.T) {
 			tags := ""
 			if b.delve {
