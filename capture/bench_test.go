@@ -144,19 +144,7 @@ func BenchmarkSupports(b *testing.B) {
 			}
 			ev := capture.Event{Trigger: dump.TriggerManual, Watches: []capture.Watch{{Name: "graph", Value: g.v}}}
 			b.Run(name, func(b *testing.B) {
-				b.ReportAllocs()
-				for b.Loop() {
-					s, err := e.Snapshot(ev)
-					if err != nil {
-						b.Fatal(err)
-					}
-					n, err := s.Encode(context.Background(), io.Discard, &dump.Header{}, nil)
-					if err != nil {
-						b.Fatal(err)
-					}
-					s.Release()
-					b.ReportMetric(float64(n), "file-bytes")
-				}
+				benchmarkCPU(b, func() { captured(b, e, ev) })
 			})
 		}
 	}

@@ -1,4 +1,4 @@
-// Subject fails at many sites, captures each failure, and has Delve read the same
+// Command subject fails at many sites, captures each failure, and has Delve read the same
 // goroutine at the same instant. It prints what the two say of the variables as
 // JSON, one site a line. The test holds that against a run of the same program built
 // without optimisation, in which every variable has its place.

@@ -1,4 +1,4 @@
-// Subject runs the corpus. While a fixture's goroutine is held in the panic that it ends
+// Command subject runs the corpus. While a fixture's goroutine is held in the panic that it ends
 // in, it is captured by the engine and looked at by Delve, and the two accounts are compared.
 //
 //	subject [-truth dir] [-out dir] [fixture …]
